@@ -1,0 +1,148 @@
+//! API keys: for callers without a token. Only the SHA-256 of a 256-bit random secret is kept.
+
+mod repository;
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use crate::{
+    config::Secret,
+    context::{Context, Permission},
+    error::{Code, Error, Result},
+    fault::FaultKind,
+    id::{ApiKeyId, TenantId},
+    input::{Faults, Fields},
+};
+
+/// What every key starts with, so that leaked ones are found by scanners.
+const PREFIX: &str = "oms_";
+
+/// An API key, without its secret.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct ApiKey {
+    /// Its identity; the actor of its requests is `api-key:<id>`.
+    pub id: Uuid,
+    /// For people.
+    pub name: String,
+    /// What it may do, by role.
+    pub roles: Vec<String>,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+    /// By whom.
+    pub created_by: String,
+    /// When it stops working.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<DateTime<Utc>>,
+    /// When it was last used, to the minute.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_used_at: Option<DateTime<Utc>>,
+    /// When it was revoked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revoked_at: Option<DateTime<Utc>>,
+}
+
+/// Who a key speaks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// The key.
+    pub id: ApiKeyId,
+    /// Its tenant.
+    pub tenant: TenantId,
+    /// Its name.
+    pub name: String,
+    /// Its roles.
+    pub roles: Vec<String>,
+}
+
+/// The use cases of API keys.
+#[derive(Debug, Clone)]
+pub struct ApiKeys {
+    pool: PgPool,
+}
+
+impl ApiKeys {
+    pub(crate) fn new(pool: PgPool) -> Self {
+        Self { pool }
+    }
+
+    /// Who the secret belongs to; none when it is unknown, expired or revoked. One statement.
+    pub async fn authenticate(&self, secret: &str) -> Result<Option<Identity>> {
+        if !secret.starts_with(PREFIX) {
+            return Ok(None);
+        }
+        let Some(row) = repository::authenticate(&self.pool, &hash(secret)).await? else { return Ok(None) };
+        let tenant = row.tenant_id.parse().map_err(Error::internal)?;
+        Ok(Some(Identity { id: ApiKeyId(row.id), tenant, name: row.name, roles: row.roles }))
+    }
+
+    /// Makes a key out of `{"name", "roles", "expiresAt"?}`; its secret is shown this once. Only `known_roles` are taken.
+    pub async fn create(&self, context: &Context, input: &Value, known_roles: &[String]) -> Result<(ApiKey, Secret)> {
+        context.require(Permission::ApiKeyManage)?;
+        let mut faults = Faults::default();
+        let draft = parse(input, known_roles, &mut faults);
+        faults.finish(Code::InvalidRequest)?;
+        let Some((name, roles, expires_at)) = draft else { return Err(Error::internal("a key without faults is missing")) };
+        let secret = new_secret();
+        let key = repository::insert(&self.pool, context, ApiKeyId::new().0, &name, &hash(&secret), &roles, expires_at).await?;
+        Ok((key, Secret::new(secret)))
+    }
+
+    /// All keys of the tenant, newest first, revoked and expired ones too; at most 1,000.
+    pub async fn list(&self, context: &Context) -> Result<Vec<ApiKey>> {
+        context.require(Permission::ApiKeyManage)?;
+        repository::list(&self.pool, &context.tenant).await.map_err(Into::into)
+    }
+
+    /// Revokes a key at once; revoking it again changes nothing.
+    pub async fn revoke(&self, context: &Context, id: Uuid) -> Result<()> {
+        context.require(Permission::ApiKeyManage)?;
+        if repository::revoke(&self.pool, context, id).await? {
+            Ok(())
+        } else {
+            Err(Error::NotFound { code: Code::ApiKeyNotFound, key: id.to_string() })
+        }
+    }
+}
+
+type Draft = (String, Vec<String>, Option<DateTime<Utc>>);
+
+fn parse(input: &Value, known_roles: &[String], faults: &mut Faults) -> Option<Draft> {
+    let mut fields = Fields::of(input, "", faults)?;
+    let name = fields.text("name", 1, 255, faults);
+    let name = fields.require("name", name, faults).map(str::to_owned);
+    let roles = fields.text_set("roles", 20, 64, faults);
+    if roles.is_empty() && faults.is_empty() {
+        faults.push(fields.at("roles"), FaultKind::TooShort { min: 1 });
+    }
+    for (index, role) in roles.iter().enumerate() {
+        if !known_roles.contains(role) {
+            faults.push(format!("/roles/{index}"), FaultKind::Malformed { expected: "a role of the configuration" });
+        }
+    }
+    let expires_at = fields.any_text("expiresAt", faults).and_then(|text| match DateTime::parse_from_rfc3339(text) {
+        Ok(time) if time > Utc::now() => Some(time.to_utc()),
+        _ => {
+            faults.push(fields.at("expiresAt"), FaultKind::Malformed { expected: "an RFC 3339 timestamp in the future" });
+            None
+        }
+    });
+    fields.finish(faults);
+    Some((name?, roles, expires_at))
+}
+
+fn hash(secret: &str) -> Vec<u8> {
+    Sha256::digest(secret).to_vec()
+}
+
+/// 256 bits from the operating system's generator, by way of version 4 UUIDs of 122 random bits each.
+fn new_secret() -> String {
+    let bytes: Vec<u8> = (0..3).flat_map(|_| Uuid::new_v4().into_bytes()).collect();
+    format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(Sha256::digest(bytes)))
+}

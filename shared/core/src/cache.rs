@@ -1,0 +1,322 @@
+//! The cache (specification 6): Redis with typed keys. Redis away means slower, never an error, never a lasting staleness.
+//!
+//! - An entity's entry is written only if nothing newer is there; a deletion leaves a tombstone with its version.
+//! - Documents show names of other types; such an entry carries the tenant's *names* generation, which a rename increments.
+//! - Pages and searches carry the tenant's *content* generation, which every write increments.
+//! - A generation that is missing is seeded from the clock, above every earlier one.
+//!
+//! Every key of a tenant has its hash tag, and every script has one key, so a Redis Cluster serves as well.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use redis::{
+    Cmd, Pipeline, RedisFuture, RedisResult, Script, Value,
+    aio::{ConnectionLike, ConnectionManager, ConnectionManagerConfig},
+    cluster::ClusterClientBuilder,
+    cluster_async::ClusterConnection,
+};
+use tokio::sync::OnceCell;
+use uuid::Uuid;
+
+use crate::{config::RedisConfig, error::Kind, id::TenantId};
+
+/// After a failure the database is asked at once for so long, instead of waiting for Redis again.
+const REST: Duration = Duration::from_secs(1);
+
+/// Whether Redis answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CacheState {
+    /// None is configured.
+    Disabled,
+    /// It answers.
+    Healthy,
+    /// It does not answer.
+    Unreachable,
+}
+
+/// What the cache knows of a type.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Lookup {
+    /// Its document.
+    Hit(String),
+    /// It is deleted.
+    Deleted,
+    /// Nothing; what is read now may be kept with this names generation.
+    Miss(Option<i64>),
+}
+
+/// The cache; a clone is the same cache.
+#[derive(Clone)]
+pub struct Cache(Option<Arc<Inner>>);
+
+struct Inner {
+    config: RedisConfig,
+    connection: OnceCell<Connection>,
+    started: Instant,
+    /// Milliseconds after `started` before which Redis is left alone.
+    rests_until: AtomicU64,
+}
+
+impl std::fmt::Debug for Cache {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if self.0.is_some() { "Cache(redis)" } else { "Cache(none)" })
+    }
+}
+
+impl Cache {
+    /// A cache that connects when it is first asked; without a URL, no cache.
+    pub fn new(config: &RedisConfig) -> Self {
+        Self(config.url.is_some().then(|| {
+            Arc::new(Inner {
+                config: config.clone(),
+                connection: OnceCell::new(),
+                started: Instant::now(),
+                rests_until: AtomicU64::new(0),
+            })
+        }))
+    }
+
+    /// Whether Redis answers now.
+    pub async fn check(&self) -> CacheState {
+        let Some(inner) = &self.0 else { return CacheState::Disabled };
+        match inner.run::<String>(&redis::cmd("PING")).await {
+            Some(_) => CacheState::Healthy,
+            None => CacheState::Unreachable,
+        }
+    }
+
+    /// Counts an event within a window, over all processes: how many so far, or none when Redis is away.
+    pub async fn count_failure(&self, key: &str, window: Duration) -> Option<u64> {
+        let inner = self.0.as_ref()?;
+        let script = Script::new(
+            "local n = redis.call('INCR', KEYS[1]) \
+             if n == 1 then redis.call('PEXPIRE', KEYS[1], ARGV[1]) end \
+             return n",
+        );
+        let key = format!("{}failures:{key}", inner.config.prefix);
+        inner.script(&script, &key, &[&window.as_millis().to_string()]).await
+    }
+
+    /// Looks up a type by id.
+    pub(crate) async fn entity(&self, kind: Kind, tenant: &TenantId, id: Uuid) -> Lookup {
+        let Some(inner) = &self.0 else { return Lookup::Miss(None) };
+        let mut get = redis::cmd("MGET");
+        get.arg(inner.entity_key(kind, tenant, id)).arg(inner.key(tenant, "names"));
+        let (entry, names): (Option<String>, Option<i64>) = inner.run(&get).await.unwrap_or_default();
+        let found = entry.and_then(|entry| {
+            let (version, rest) = entry.split_once(' ')?;
+            let (shown, document) = rest.split_once(' ')?;
+            let fresh = shown == "*" || shown.parse::<i64>().ok() == Some(names?);
+            version.parse::<i32>().ok().filter(|_| fresh)?;
+            Some(if document.is_empty() { Lookup::Deleted } else { Lookup::Hit(document.to_owned()) })
+        });
+        count(kind.as_str(), found.is_some());
+        match (found, names) {
+            (Some(found), _) => found,
+            (None, Some(names)) => Lookup::Miss(Some(names)),
+            (None, None) => Lookup::Miss(self.names(tenant).await),
+        }
+    }
+
+    /// The id that a folded name had when it was last looked up. Check it against the entity: names move.
+    pub(crate) async fn id_of(&self, kind: Kind, tenant: &TenantId, name: &str) -> Option<Uuid> {
+        let inner = self.0.as_ref()?;
+        let mut get = redis::cmd("GET");
+        get.arg(inner.name_key(kind, tenant, name));
+        let id = inner.run::<Option<String>>(&get).await.flatten().and_then(|id| Uuid::try_parse(&id).ok());
+        count(if kind == Kind::ObjectType { "object_type:name" } else { "link_type:name" }, id.is_some());
+        id
+    }
+
+    /// Keeps which id a folded name has.
+    pub(crate) async fn keep_name(&self, kind: Kind, tenant: &TenantId, name: &str, id: Uuid) {
+        let Some(inner) = &self.0 else { return };
+        let mut set = redis::cmd("SET");
+        set.arg(inner.name_key(kind, tenant, name)).arg(id.to_string()).arg("PX").arg(inner.ttl());
+        inner.run::<()>(&set).await;
+    }
+
+    /// Keeps a type, unless something newer is there. `names` is the generation of the names that the document shows,
+    /// none if it shows none; `document` none leaves a tombstone.
+    pub(crate) async fn keep_entity(
+        &self,
+        kind: Kind,
+        tenant: &TenantId,
+        id: Uuid,
+        version: i32,
+        names: Option<i64>,
+        document: Option<&str>,
+    ) {
+        let Some(inner) = &self.0 else { return };
+        let script = Script::new(
+            "local known = tonumber(string.match(redis.call('GETRANGE', KEYS[1], 0, 11), '^(%d+) ')) \
+             if known and known > tonumber(ARGV[1]) then return 0 end \
+             redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) \
+             return 1",
+        );
+        let shown = names.map_or_else(|| "*".to_owned(), |names| names.to_string());
+        let entry = format!("{version} {shown} {}", document.unwrap_or_default());
+        let key = inner.entity_key(kind, tenant, id);
+        inner.script::<i64>(&script, &key, &[&version.to_string(), &entry, &inner.ttl().to_string()]).await;
+    }
+
+    /// The names generation, to be read before the documents that it shall mark.
+    pub(crate) async fn names(&self, tenant: &TenantId) -> Option<i64> {
+        self.generation(tenant, "names", false).await
+    }
+
+    /// Notes that a name changed hands: the new names generation.
+    pub(crate) async fn names_changed(&self, tenant: &TenantId) -> Option<i64> {
+        self.generation(tenant, "names", true).await
+    }
+
+    /// Notes that something changed: pages and searches so far are no longer served.
+    pub(crate) async fn content_changed(&self, tenant: &TenantId) {
+        self.generation(tenant, "content", true).await;
+    }
+
+    /// Looks up a page or a search; on a miss, the slot where to keep it.
+    pub(crate) async fn page(&self, tenant: &TenantId, key_type: &'static str, key: &str) -> (Option<String>, Option<Slot>) {
+        let Some(inner) = &self.0 else { return (None, None) };
+        let Some(generation) = self.generation(tenant, "content", false).await else { return (None, None) };
+        let slot = Slot(inner.key(tenant, &format!("{key_type}:{key}:{generation}")));
+        let mut get = redis::cmd("GET");
+        get.arg(&slot.0);
+        let found = inner.run::<Option<String>>(&get).await.flatten();
+        count(key_type, found.is_some());
+        (found, Some(slot))
+    }
+
+    /// Keeps a page in its slot.
+    pub(crate) async fn keep_page(&self, slot: Option<Slot>, page: &str) {
+        let (Some(inner), Some(slot)) = (&self.0, slot) else { return };
+        let mut set = redis::cmd("SET");
+        set.arg(slot.0).arg(page).arg("PX").arg(inner.ttl());
+        inner.run::<()>(&set).await;
+    }
+
+    async fn generation(&self, tenant: &TenantId, name: &str, next: bool) -> Option<i64> {
+        let inner = self.0.as_ref()?;
+        let script = Script::new(
+            "if redis.call('EXISTS', KEYS[1]) == 0 then redis.call('SET', KEYS[1], ARGV[1]) \
+             elseif ARGV[2] == '1' then redis.call('INCR', KEYS[1]) end \
+             return redis.call('GET', KEYS[1])",
+        );
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros().to_string();
+        inner.script(&script, &inner.key(tenant, name), &[&now, if next { "1" } else { "0" }]).await
+    }
+}
+
+/// Where a page is kept.
+pub(crate) struct Slot(String);
+
+fn count(key_type: &'static str, hit: bool) {
+    let name = if hit { "oms_cache_hits_total" } else { "oms_cache_misses_total" };
+    metrics::counter!(name, "cache_key_type" => key_type).increment(1);
+}
+
+impl Inner {
+    fn key(&self, tenant: &TenantId, rest: &str) -> String {
+        format!("{}{{{tenant}}}:{rest}", self.config.prefix)
+    }
+
+    fn entity_key(&self, kind: Kind, tenant: &TenantId, id: Uuid) -> String {
+        self.key(tenant, &format!("{}:{id}", kind.as_str()))
+    }
+
+    fn name_key(&self, kind: Kind, tenant: &TenantId, name: &str) -> String {
+        self.key(tenant, &format!("{}:name:{name}", kind.as_str()))
+    }
+
+    fn ttl(&self) -> u64 {
+        u64::try_from(self.config.ttl.as_millis()).unwrap_or(300_000)
+    }
+
+    async fn run<T: redis::FromRedisValue>(&self, command: &Cmd) -> Option<T> {
+        self.attempt(async |connection: &mut Connection| command.query_async(connection).await).await
+    }
+
+    async fn script<T: redis::FromRedisValue>(&self, script: &Script, key: &str, arguments: &[&str]) -> Option<T> {
+        let mut call = script.prepare_invoke();
+        call.key(key);
+        for argument in arguments {
+            call.arg(*argument);
+        }
+        self.attempt(async |connection: &mut Connection| call.invoke_async(connection).await).await
+    }
+
+    /// One call within the time-out; a failure gives Redis a rest, and the caller the database.
+    async fn attempt<T>(&self, call: impl AsyncFnOnce(&mut Connection) -> RedisResult<T>) -> Option<T> {
+        let elapsed = || u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        if elapsed() < self.rests_until.load(Ordering::Relaxed) {
+            return None;
+        }
+        let work = async {
+            let mut connection = self.connection.get_or_try_init(|| Connection::open(&self.config)).await?.clone();
+            call(&mut connection).await
+        };
+        let failure = match tokio::time::timeout(self.config.timeout, work).await {
+            Ok(Ok(value)) => return Some(value),
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "time-out".to_owned(),
+        };
+        let rest = u64::try_from(REST.as_millis()).unwrap_or(1_000);
+        self.rests_until.store(elapsed().saturating_add(rest), Ordering::Relaxed);
+        tracing::warn!(error = failure, "redis does not answer; the database serves instead");
+        None
+    }
+}
+
+#[derive(Clone)]
+enum Connection {
+    Single(ConnectionManager),
+    Cluster(ClusterConnection),
+}
+
+impl Connection {
+    async fn open(config: &RedisConfig) -> RedisResult<Self> {
+        let url = config.url.as_ref().map(|url| url.expose()).unwrap_or_default();
+        if config.cluster {
+            let client = ClusterClientBuilder::new([url])
+                .connection_timeout(config.timeout)
+                .response_timeout(config.timeout)
+                .retries(1)
+                .build()?;
+            return Ok(Self::Cluster(client.get_async_connection().await?));
+        }
+        let manager = ConnectionManagerConfig::new()
+            .set_connection_timeout(Some(config.timeout))
+            .set_response_timeout(Some(config.timeout))
+            .set_number_of_retries(1);
+        Ok(Self::Single(ConnectionManager::new_with_config(redis::Client::open(url)?, manager).await?))
+    }
+}
+
+impl ConnectionLike for Connection {
+    fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
+        match self {
+            Self::Single(connection) => connection.req_packed_command(command),
+            Self::Cluster(connection) => connection.req_packed_command(command),
+        }
+    }
+
+    fn req_packed_commands<'a>(&'a mut self, pipeline: &'a Pipeline, offset: usize, count: usize) -> RedisFuture<'a, Vec<Value>> {
+        match self {
+            Self::Single(connection) => connection.req_packed_commands(pipeline, offset, count),
+            Self::Cluster(connection) => connection.req_packed_commands(pipeline, offset, count),
+        }
+    }
+
+    fn get_db(&self) -> i64 {
+        match self {
+            Self::Single(connection) => connection.get_db(),
+            Self::Cluster(connection) => connection.get_db(),
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! Reading types: from the cache, else with one query.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{
+    Entity, ListQuery, Service,
+    listing::{self, ListRow},
+    store::Store,
+};
+use crate::{
+    cache::Lookup,
+    context::Context,
+    error::{Code, Error, Result},
+    fault::{Fault, FaultKind},
+    input::{Faults, parameter},
+    name::TypeKey,
+    page::{MAX_LIMIT, Page, Position, SortBy, SortValue},
+    property::InstanceValidator,
+    version::{
+        Action, Comparison, Version, VersionInfo, compare,
+        repository::{self as versions, VersionRow},
+    },
+};
+
+/// The most instances of one validation.
+pub const MAX_INSTANCES: usize = 1_000;
+
+/// A page as the cache keeps it.
+#[derive(Serialize, Deserialize)]
+struct CachedPage {
+    documents: Vec<String>,
+    total: Option<i64>,
+}
+
+impl<E: Store> Service<E> {
+    /// The live type.
+    pub async fn get(&self, context: &Context, key: &TypeKey) -> Result<E> {
+        context.require(E::RIGHTS.read)?;
+        self.find(context, key).await
+    }
+
+    pub(super) async fn find(&self, context: &Context, key: &TypeKey) -> Result<E> {
+        let tenant = &context.tenant;
+        let mut names = None;
+        let mut asked = false;
+        let id = match key {
+            TypeKey::Id(id) => Some(*id),
+            TypeKey::Name(name) => self.cache.id_of(E::KIND, tenant, &name.folded()).await,
+        };
+        if let Some(id) = id {
+            asked = true;
+            match self.cache.entity(E::KIND, tenant, id).await {
+                Lookup::Hit(document) => {
+                    let entity = Self::parse(&document)?;
+                    if key.folded_name().is_none_or(|name| name == entity.definition().name.folded()) {
+                        return Ok(entity);
+                    }
+                }
+                // Under a name, another type may have taken it.
+                Lookup::Deleted if key.id().is_some() => return Err(Self::not_found(key)),
+                Lookup::Deleted => {}
+                Lookup::Miss(generation) => names = generation,
+            }
+        }
+        if !asked || names.is_none() {
+            names = self.cache.names(tenant).await;
+        }
+        let document = E::fetch(&self.pool, tenant, key).await?.ok_or_else(|| Self::not_found(key))?;
+        let entity = Self::parse(&document)?;
+        self.keep(context, &entity, &document, names).await;
+        Ok(entity)
+    }
+
+    /// Puts a document into the cache. One that shows names, read without knowing their generation, takes the place of an
+    /// older entry but is never served: no generation is 0.
+    pub(super) async fn keep(&self, context: &Context, entity: &E, document: &str, names: Option<i64>) {
+        let shown = entity.shows_names().then(|| names.unwrap_or(0));
+        let (tenant, id) = (&context.tenant, entity.id());
+        let name = entity.definition().name.folded();
+        futures::join!(
+            self.cache.keep_entity(E::KIND, tenant, id, entity.stamp().version, shown, Some(document)),
+            self.cache.keep_name(E::KIND, tenant, &name, id),
+        );
+    }
+
+    /// A page of live types.
+    pub async fn list(&self, context: &Context, list: &ListQuery) -> Result<Page<E>> {
+        context.require(E::RIGHTS.read)?;
+        if !(1..=MAX_LIMIT).contains(&list.limit) {
+            return Err(parameter("limit", FaultKind::Malformed { expected: "a whole number from 1 to 200" }));
+        }
+        let tenant = &context.tenant;
+        let digest = list.digest(tenant, E::KIND);
+        let after = list.cursor.as_deref().map(|cursor| Position::decode(cursor, digest)).transpose()?;
+
+        let key_type = match (E::KIND, &list.filter) {
+            (crate::error::Kind::ObjectType, _) => "object_types:list",
+            (_, filter) if filter.source.is_some() => "link_types:source",
+            (_, filter) if filter.target.is_some() => "link_types:target",
+            _ => "link_types:list",
+        };
+        let (found, slot) = self.cache.page(tenant, key_type, &list.hash(tenant, E::KIND)).await;
+        let page = match found.and_then(|text| serde_json::from_str::<CachedPage>(&text).ok()) {
+            Some(page) => page,
+            None => {
+                let mut query = listing::query(&E::COLUMNS, tenant, list, after.as_ref());
+                let row: ListRow = query.build_query_as().fetch_one(&self.pool).await?;
+                let page = CachedPage { documents: row.documents, total: row.total };
+                let text = serde_json::to_string(&page).map_err(Error::internal)?;
+                self.cache.keep_page(slot, &text).await;
+                page
+            }
+        };
+
+        let limit = usize::try_from(list.limit).unwrap_or(usize::MAX);
+        let has_more = page.documents.len() > limit;
+        let items = page.documents.iter().take(limit).map(|document| Self::parse(document)).collect::<Result<Vec<E>>>()?;
+        let cursors = items.iter().map(|item| Position { value: sort_value(item, list.sort.by), id: item.id() }.encode(digest));
+        Ok(Page { cursors: cursors.collect(), items, has_more, total: page.total })
+    }
+
+    /// How many live types the filter shows.
+    pub async fn count(&self, context: &Context, filter: &super::Filter) -> Result<i64> {
+        let list = ListQuery { filter: filter.clone(), limit: 1, count: true, ..ListQuery::default() };
+        Ok(self.list(context, &list).await?.total.unwrap_or_default())
+    }
+
+    /// The versions of a type, newest first, below `before` if that is given; those of a deleted type by its id.
+    pub async fn versions(&self, context: &Context, key: &TypeKey, before: Option<i32>, limit: u32) -> Result<Vec<VersionInfo>> {
+        context.require(E::RIGHTS.read)?;
+        let rows = versions::list(&self.pool, E::KIND, &context.tenant, key, before, i64::from(limit)).await?;
+        if rows.is_empty() && before.is_none() {
+            return Err(Self::not_found(key));
+        }
+        rows.iter().map(info).collect()
+    }
+
+    /// One version with its snapshot; of a deleted type by its id.
+    pub async fn version(&self, context: &Context, key: &TypeKey, version: i32) -> Result<Version<E>> {
+        context.require(E::RIGHTS.read)?;
+        self.version_of(context, key, version).await
+    }
+
+    async fn version_of(&self, context: &Context, key: &TypeKey, version: i32) -> Result<Version<E>> {
+        let rows = versions::fetch(&self.pool, E::KIND, &context.tenant, key, &[version]).await?;
+        self.pick(&rows, key, version)
+    }
+
+    /// Two versions and what changed from the one to the other.
+    pub async fn compare(&self, context: &Context, key: &TypeKey, from: i32, to: i32) -> Result<Comparison<E>> {
+        context.require(E::RIGHTS.read)?;
+        let rows = versions::fetch(&self.pool, E::KIND, &context.tenant, key, &[from, to]).await?;
+        let (from, to) = (self.pick(&rows, key, from)?, self.pick(&rows, key, to)?);
+        let changes = compare(&from.snapshot, &to.snapshot);
+        Ok(Comparison { from, to, changes })
+    }
+
+    fn pick(&self, rows: &[VersionRow], key: &TypeKey, version: i32) -> Result<Version<E>> {
+        if rows.is_empty() {
+            return Err(Self::not_found(key));
+        }
+        let row = rows
+            .iter()
+            .find(|row| row.version == version)
+            .ok_or_else(|| Error::NotFound { code: Code::VersionNotFound, key: format!("{key} version {version}") })?;
+        let snapshot = Self::parse(row.snapshot.as_deref().unwrap_or_default())?;
+        Ok(Version { info: info(row)?, snapshot })
+    }
+
+    /// The faults of each instance against the type, at a version or as it is now. Pointers start at each instance.
+    pub async fn validate(
+        &self,
+        context: &Context,
+        key: &TypeKey,
+        version: Option<i32>,
+        instances: &[Value],
+    ) -> Result<Vec<Vec<Fault>>> {
+        context.require(E::RIGHTS.read)?;
+        if instances.len() > MAX_INSTANCES {
+            let kind = FaultKind::TooMany { max: MAX_INSTANCES, actual: instances.len() };
+            return Err(Error::Invalid { aggregate: Code::InvalidRequest, faults: vec![Fault::at("/instances", kind)] });
+        }
+        let entity = match version {
+            None => self.find(context, key).await?,
+            Some(version) => self.version_of(context, key, version).await?.snapshot,
+        };
+        let validator = InstanceValidator::new(&entity.definition().properties);
+        let check = |instance| {
+            let mut faults = Faults::default();
+            validator.validate(instance, "", &mut faults);
+            faults.into_vec()
+        };
+        Ok(instances.iter().map(check).collect())
+    }
+
+    /// The types that an earlier, identical request wrote, as it left them.
+    pub(super) async fn replay(&self, context: &Context, entities: &[(uuid::Uuid, i32)]) -> Result<Vec<E>> {
+        let (ids, numbers): (Vec<_>, Vec<_>) = entities.iter().copied().unzip();
+        let snapshots = versions::fetch_each(&self.pool, &context.tenant, &ids, &numbers).await?;
+        snapshots.iter().map(|snapshot| Self::parse(snapshot)).collect()
+    }
+}
+
+fn sort_value<E: Entity>(entity: &E, by: SortBy) -> SortValue {
+    match by {
+        SortBy::Name => SortValue::Text(entity.definition().name.to_string()),
+        SortBy::DisplayName => SortValue::Text(entity.definition().display_name.clone()),
+        SortBy::CreatedAt => SortValue::Time(entity.stamp().created_at),
+        SortBy::UpdatedAt => SortValue::Time(entity.stamp().updated_at),
+    }
+}
+
+fn info(row: &VersionRow) -> Result<VersionInfo> {
+    let action = serde_json::from_value::<Action>(Value::from(row.action.as_str()))
+        .map_err(|error| Error::internal(format_args!("malformed version {} {}: {error}", row.entity_id, row.version)))?;
+    Ok(VersionInfo {
+        version: row.version,
+        action,
+        change_description: row.change_description.clone(),
+        created_at: row.created_at,
+        created_by: row.created_by.clone(),
+    })
+}
+

@@ -1,0 +1,246 @@
+//! Reading definitions out of JSON so that every fault is found, not only the first.
+
+use serde_json::{Map, Value};
+
+use crate::{
+    error::{Code, Error},
+    fault::{Fault, FaultKind, Location},
+};
+
+/// More faults than this are not listed: an answer must stay small whatever a client sends.
+pub const MAX_FAULTS: usize = 1_000;
+
+/// The faults found so far.
+#[derive(Debug, Default)]
+pub struct Faults(Vec<Fault>);
+
+impl Faults {
+    /// Notes a fault in the body.
+    pub fn push(&mut self, pointer: impl Into<String>, kind: FaultKind) {
+        self.add(Fault::at(pointer, kind));
+    }
+
+    /// Notes a fault.
+    pub fn add(&mut self, fault: Fault) {
+        if self.0.len() < MAX_FAULTS {
+            self.0.push(fault);
+        }
+    }
+
+    /// Whether all is well.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The faults as a list.
+    pub fn into_vec(self) -> Vec<Fault> {
+        self.0
+    }
+
+    /// Nothing, or the error that names every fault.
+    pub fn finish(self, aggregate: Code) -> Result<(), Error> {
+        if self.0.is_empty() { Ok(()) } else { Err(Error::Invalid { aggregate, faults: self.0 }) }
+    }
+}
+
+/// Appends one step to a JSON Pointer.
+pub fn step(pointer: &str, key: impl std::fmt::Display) -> String {
+    let key = key.to_string();
+    if key.contains(['~', '/']) {
+        format!("{pointer}/{}", key.replace('~', "~0").replace('/', "~1"))
+    } else {
+        format!("{pointer}/{key}")
+    }
+}
+
+/// The name of a value's JSON type.
+pub fn type_of(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "boolean",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    }
+}
+
+/// Notes every NUL in keys and texts below the value: PostgreSQL can't keep them.
+pub fn refuse_nul(value: &Value, pointer: &str, faults: &mut Faults) {
+    match value {
+        Value::String(text) if text.contains('\0') => faults.push(pointer, FaultKind::Nul),
+        Value::Array(items) => {
+            for (index, item) in items.iter().enumerate() {
+                refuse_nul(item, &step(pointer, index), faults);
+            }
+        }
+        Value::Object(map) => {
+            for (key, item) in map {
+                let inner = step(pointer, key.replace('\0', "\u{fffd}"));
+                if key.contains('\0') {
+                    faults.push(inner, FaultKind::Nul);
+                } else {
+                    refuse_nul(item, &inner, faults);
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+/// A JSON object read field by field; `null` is the same as absent. [`Fields::finish`] refuses what nobody asked for.
+pub struct Fields<'a> {
+    map: &'a Map<String, Value>,
+    pointer: &'a str,
+    known: Vec<&'static str>,
+}
+
+impl<'a> Fields<'a> {
+    /// The fields of the value, if it is an object.
+    pub fn of(value: &'a Value, pointer: &'a str, faults: &mut Faults) -> Option<Self> {
+        match value {
+            Value::Object(map) => Some(Self { map, pointer, known: Vec::with_capacity(12) }),
+            other => {
+                faults.push(pointer, FaultKind::WrongType { expected: "object", found: type_of(other) });
+                None
+            }
+        }
+    }
+
+    /// The pointer of a field.
+    pub fn at(&self, key: &str) -> String {
+        step(self.pointer, key)
+    }
+
+    /// The field as it is.
+    pub fn value(&mut self, key: &'static str) -> Option<&'a Value> {
+        self.known.push(key);
+        self.map.get(key).filter(|value| !value.is_null())
+    }
+
+    /// Notes the absence of a required field.
+    pub fn require<T>(&self, key: &'static str, value: Option<T>, faults: &mut Faults) -> Option<T> {
+        if value.is_none() && self.map.get(key).is_none_or(Value::is_null) {
+            faults.push(self.at(key), FaultKind::Required);
+        }
+        value
+    }
+
+    fn typed<T>(
+        &mut self,
+        key: &'static str,
+        expected: &'static str,
+        faults: &mut Faults,
+        read: impl Fn(&'a Value) -> Option<T>,
+    ) -> Option<T> {
+        let value = self.value(key)?;
+        let read = read(value);
+        if read.is_none() {
+            faults.push(self.at(key), FaultKind::WrongType { expected, found: type_of(value) });
+        }
+        read
+    }
+
+    /// Text of `min..=max` Unicode scalar values without NUL.
+    pub fn text(&mut self, key: &'static str, min: usize, max: usize, faults: &mut Faults) -> Option<&'a str> {
+        let text = self.any_text(key, faults)?;
+        check_text(text, min, max).map_err(|kind| faults.push(self.at(key), kind)).ok()?;
+        Some(text)
+    }
+
+    /// Any text: what it may be is checked by the caller.
+    pub fn any_text(&mut self, key: &'static str, faults: &mut Faults) -> Option<&'a str> {
+        self.typed(key, "string", faults, Value::as_str)
+    }
+
+    /// A truth value, false when absent.
+    pub fn flag(&mut self, key: &'static str, faults: &mut Faults) -> bool {
+        self.typed(key, "boolean", faults, Value::as_bool).unwrap_or(false)
+    }
+
+    /// A list of at most `max` items.
+    pub fn array(&mut self, key: &'static str, max: usize, faults: &mut Faults) -> Option<&'a [Value]> {
+        let items = self.typed(key, "array", faults, |value| value.as_array().map(Vec::as_slice))?;
+        if items.len() > max {
+            faults.push(self.at(key), FaultKind::TooMany { max, actual: items.len() });
+            return None;
+        }
+        Some(items)
+    }
+
+    /// A free-form object without NUL in it.
+    pub fn object(&mut self, key: &'static str, faults: &mut Faults) -> Option<Map<String, Value>> {
+        let value = self.value(key)?;
+        let Value::Object(map) = value else {
+            faults.push(self.at(key), FaultKind::WrongType { expected: "object", found: type_of(value) });
+            return None;
+        };
+        refuse_nul(value, &self.at(key), faults);
+        Some(map.clone())
+    }
+
+    /// A set of texts: none empty, none twice.
+    pub fn text_set(&mut self, key: &'static str, max_items: usize, max_length: usize, faults: &mut Faults) -> Vec<String> {
+        let pointer = self.at(key);
+        let mut set: Vec<String> = Vec::new();
+        for (index, item) in self.array(key, max_items, faults).unwrap_or_default().iter().enumerate() {
+            let fault = match item {
+                Value::String(text) => match check_text(text, 1, max_length) {
+                    Err(kind) => kind,
+                    Ok(()) if set.contains(text) => FaultKind::Duplicate,
+                    Ok(()) => {
+                        set.push(text.clone());
+                        continue;
+                    }
+                },
+                other => FaultKind::WrongType { expected: "string", found: type_of(other) },
+            };
+            faults.push(step(&pointer, index), fault);
+        }
+        set
+    }
+
+    /// A field that only the service sets: absent, or equal to what is stored.
+    pub fn read_only(&mut self, key: &'static str, stored: Option<&Value>, faults: &mut Faults) {
+        if let Some(value) = self.value(key)
+            && Some(value) != stored
+        {
+            faults.push(self.at(key), FaultKind::ReadOnlyField);
+        }
+    }
+
+    /// Notes every field that was not asked for.
+    pub fn finish(self, faults: &mut Faults) {
+        for key in self.map.keys() {
+            if !self.known.contains(&key.as_str()) {
+                faults.push(step(self.pointer, key.replace('\0', "\u{fffd}")), FaultKind::UnknownField);
+            }
+        }
+    }
+}
+
+/// Text of `min..=max` Unicode scalar values without NUL.
+pub fn check_text(text: &str, min: usize, max: usize) -> Result<(), FaultKind> {
+    if text.contains('\0') {
+        return Err(FaultKind::Nul);
+    }
+    // Bytes bound characters from above, so that most texts need no counting.
+    let length = if text.len() <= max && text.len() >= min * 4 { return Ok(()) } else { text.chars().count() };
+    if length < min {
+        Err(FaultKind::TooShort { min })
+    } else if length > max {
+        Err(FaultKind::TooLong { max, actual: length })
+    } else {
+        Ok(())
+    }
+}
+
+/// One fault outside the body.
+pub fn parameter(name: &'static str, kind: FaultKind) -> Error {
+    Error::fault(Code::InvalidRequest, Location::Parameter(name), kind)
+}

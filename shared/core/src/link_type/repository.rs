@@ -1,0 +1,132 @@
+//! SQL of link types.
+
+use sqlx::{PgConnection, PgExecutor};
+
+use super::LinkType;
+use crate::{
+    entity::{
+        listing::Columns,
+        statement::{Outcome, Statement, write_statement},
+        store::{LatestState, Store},
+    },
+    id::TenantId,
+    name::TypeKey,
+};
+
+impl Store for LinkType {
+    const COLUMNS: Columns = Columns {
+        from: "link_types t \
+            JOIN object_types s ON s.tenant_id = t.tenant_id AND s.id = t.source_object_type_id \
+            JOIN object_types g ON g.tenant_id = t.tenant_id AND g.id = t.target_object_type_id",
+        document: "link_type_document(t, s.name, g.name, references_of(t.tenant_id, t.id))",
+    };
+
+    async fn fetch<'a>(db: impl PgExecutor<'a> + 'a, tenant: &TenantId, key: &TypeKey) -> sqlx::Result<Option<String>> {
+        match key {
+            TypeKey::Id(id) => {
+                sqlx::query_scalar!(
+                    r#"SELECT link_type_document(t, s.name, g.name, references_of($1, t.id))::text AS "document!"
+                    FROM link_types t
+                    JOIN object_types s ON s.tenant_id = $1 AND s.id = t.source_object_type_id
+                    JOIN object_types g ON g.tenant_id = $1 AND g.id = t.target_object_type_id
+                    WHERE t.tenant_id = $1 AND t.id = $2 AND NOT t.is_deleted"#,
+                    tenant.as_str(),
+                    id,
+                )
+                .fetch_optional(db)
+                .await
+            }
+            TypeKey::Name(name) => {
+                sqlx::query_scalar!(
+                    r#"SELECT link_type_document(t, s.name, g.name, references_of($1, t.id))::text AS "document!"
+                    FROM link_types t
+                    JOIN object_types s ON s.tenant_id = $1 AND s.id = t.source_object_type_id
+                    JOIN object_types g ON g.tenant_id = $1 AND g.id = t.target_object_type_id
+                    WHERE t.tenant_id = $1 AND lower(t.name) = $2 AND NOT t.is_deleted"#,
+                    tenant.as_str(),
+                    name.folded(),
+                )
+                .fetch_optional(db)
+                .await
+            }
+        }
+    }
+
+    async fn fetch_latest<'a>(db: impl PgExecutor<'a> + 'a, tenant: &TenantId, key: &TypeKey) -> sqlx::Result<Option<LatestState>> {
+        sqlx::query_as!(
+            LatestState,
+            r#"SELECT t.id, t.version, t.is_deleted, v.snapshot::text AS "document!"
+            FROM link_types t
+            JOIN type_versions v ON v.tenant_id = t.tenant_id AND v.entity_id = t.id AND v.version = t.version
+            WHERE t.tenant_id = $1 AND (t.id = $2 OR lower(t.name) = $3)
+            ORDER BY t.is_deleted, t.updated_at DESC LIMIT 1"#,
+            tenant.as_str(),
+            key.id(),
+            key.folded_name(),
+        )
+        .fetch_optional(db)
+        .await
+    }
+
+    async fn write(db: &mut PgConnection, statement: &Statement<'_>) -> sqlx::Result<Vec<Outcome>> {
+        // An end that is not found stays null: the column refuses it, and the service finds out which one it was.
+        write_statement!(
+            "blocked AS (
+                SELECT NULL::uuid AS owner_id WHERE false
+            ), ends AS (
+                SELECT i.id, coalesce(i.source_id, sn.id) AS source_id, coalesce(i.target_id, gn.id) AS target_id,
+                    coalesce(si.name, sn.name) AS source_name, coalesce(gi.name, gn.name) AS target_name
+                FROM input i
+                LEFT JOIN object_types si ON si.tenant_id = $1 AND si.id = i.source_id
+                LEFT JOIN object_types sn ON sn.tenant_id = $1 AND lower(sn.name) = i.source_name AND NOT sn.is_deleted
+                LEFT JOIN object_types gi ON gi.tenant_id = $1 AND gi.id = i.target_id
+                LEFT JOIN object_types gn ON gn.tenant_id = $1 AND lower(gn.name) = i.target_name AND NOT gn.is_deleted
+            ), created AS (
+                INSERT INTO link_types AS t (tenant_id, id, name, display_name, source_object_type_id, target_object_type_id,
+                    cardinality, description, category, tags, properties, base_datasets, metadata, created_by, updated_by,
+                    search, search_text)
+                SELECT $1, i.id, i.name, i.display_name, e.source_id, e.target_id, i.cardinality, i.description, i.category,
+                    i.tags, i.properties, i.base_datasets, i.metadata, $2, $2,
+                    search_vector(i.search_a, i.search_b, i.search_c), i.search_text
+                FROM input i JOIN ends e ON e.id = i.id WHERE i.expected = 0 ORDER BY lower(i.name)
+                RETURNING t AS entity, t.id, t.version, t.is_deleted
+            ), revised AS (
+                UPDATE link_types t SET name = i.name, display_name = i.display_name, description = i.description,
+                    source_object_type_id = e.source_id, target_object_type_id = e.target_id, cardinality = i.cardinality,
+                    category = i.category, tags = i.tags, properties = i.properties, base_datasets = i.base_datasets,
+                    metadata = i.metadata, is_deleted = i.is_deleted, version = t.version + 1,
+                    updated_at = greatest(now(), t.updated_at), updated_by = $2,
+                    search = search_vector(i.search_a, i.search_b, i.search_c), search_text = i.search_text
+                FROM input i JOIN ends e ON e.id = i.id
+                WHERE t.tenant_id = $1 AND t.id = i.id AND t.version = i.expected
+                RETURNING t AS entity, t.id, t.version, t.is_deleted
+            ), written AS (
+                SELECT * FROM created UNION ALL SELECT * FROM revised
+            ), changed AS (
+                SELECT 'link_type' AS entity_kind, w.id AS entity_id, w.version, i.ordinal, i.action,
+                    link_type_document(w.entity, e.source_name, e.target_name, coalesce(s.refs, '{}')) AS document,
+                    i.old, i.changes, i.change_description
+                FROM written w
+                JOIN input i ON i.id = w.id
+                JOIN ends e ON e.id = w.id
+                LEFT JOIN shown s ON s.owner_id = w.id
+            )",
+            statement,
+            "link_type"
+        )
+        .fetch_all(db)
+        .await
+    }
+
+    async fn taken_names<'a>(db: impl PgExecutor<'a> + 'a, tenant: &TenantId, names: &[String]) -> sqlx::Result<Vec<(String, uuid::Uuid)>> {
+        let rows = sqlx::query!(
+            r#"SELECT lower(name) AS "name!", id FROM link_types
+            WHERE tenant_id = $1 AND NOT is_deleted AND lower(name) = ANY($2)"#,
+            tenant.as_str(),
+            names,
+        )
+        .fetch_all(db)
+        .await?;
+        Ok(rows.into_iter().map(|row| (row.name, row.id)).collect())
+    }
+}

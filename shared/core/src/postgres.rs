@@ -1,0 +1,65 @@
+//! The connection pool, and which failures of the database mean what.
+
+use std::{str::FromStr, time::Duration};
+
+use sqlx::{
+    Connection, PgPool,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+
+use crate::{config::PostgresConfig, error::Result};
+
+/// The migrations, embedded. `oms-server migrate` applies them.
+pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!("../../migrations");
+
+/// A pool that opens its first connection when it is first needed, so that a cold start does not wait for it.
+pub fn connect_lazy(config: &PostgresConfig) -> Result<PgPool> {
+    let timeout = config.statement_timeout.as_millis().to_string();
+    let options = PgConnectOptions::from_str(config.url.expose())?
+        .application_name("oms")
+        .options([("statement_timeout", timeout.as_str())]);
+    Ok(PgPoolOptions::new()
+        .max_connections(config.max_connections)
+        .min_connections(0)
+        .max_lifetime(config.max_lifetime)
+        .idle_timeout(None)
+        .acquire_timeout(config.acquire_timeout)
+        // A ping before every query would double the round trips; only a connection that rested may have died.
+        .test_before_acquire(false)
+        .before_acquire(|connection, meta| {
+            Box::pin(async move {
+                if meta.idle_for < Duration::from_secs(1) {
+                    return Ok(true);
+                }
+                Ok(tokio::time::timeout(Duration::from_secs(1), connection.ping()).await.is_ok_and(|ping| ping.is_ok()))
+            })
+        })
+        .connect_lazy_with(options))
+}
+
+/// What a failed write means, as far as the database's own words tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// A live type has the name.
+    NameTaken,
+    /// A foreign key: the target is gone, or the deleted type is still used.
+    Reference,
+    /// The idempotency key was stored by a concurrent request.
+    IdempotencyKey,
+    /// A deadlock or a serialization failure: the same write may be tried again.
+    Retry,
+}
+
+/// Reads a refusal out of an error; none when it is a failure of another sort.
+pub(crate) fn refusal(error: &sqlx::Error) -> Option<Refusal> {
+    let database = error.as_database_error()?;
+    let constraint = database.constraint().unwrap_or_default();
+    match database.code().as_deref()? {
+        "40001" | "40P01" => Some(Refusal::Retry),
+        "23505" if constraint == "idempotency_keys_pkey" => Some(Refusal::IdempotencyKey),
+        "23505" if constraint.ends_with("_name_key") => Some(Refusal::NameTaken),
+        // A reference whose name was not found is null where null may not be.
+        "23503" | "23502" => Some(Refusal::Reference),
+        _ => None,
+    }
+}

@@ -1,0 +1,185 @@
+//! Validates instances against properties: data types, unknown keys, validators; every fault with its JSON Pointer.
+
+use std::{cmp::Ordering, collections::HashMap};
+
+use chrono::{DateTime, NaiveDate};
+use regex::{Regex, RegexBuilder};
+use serde_json::{Map, Number, Value};
+
+use super::{DataType, Property, Validator};
+use crate::{
+    fault::FaultKind,
+    input::{Faults, step, type_of},
+};
+
+/// Compiles a pattern within bounds on memory; the engine runs in linear time whatever the pattern.
+pub(super) fn compile(pattern: &str) -> Result<Regex, String> {
+    RegexBuilder::new(pattern).size_limit(1 << 20).build().map_err(|error| match error {
+        regex::Error::CompiledTooBig(_) => "the pattern is too large".to_owned(),
+        // The last line of the engine's report says what is wrong; those before draw the pattern.
+        other => {
+            let text = other.to_string();
+            let last = text.lines().last().unwrap_or_default().trim();
+            last.strip_prefix("error: ").unwrap_or(last).to_owned()
+        }
+    })
+}
+
+/// Compares numbers exactly where both are integers.
+pub(super) fn compare(a: &Number, b: &Number) -> Ordering {
+    match (a.as_i128(), b.as_i128()) {
+        (Some(a), Some(b)) => a.cmp(&b),
+        _ => {
+            let (a, b) = (a.as_f64().unwrap_or(f64::NAN), b.as_f64().unwrap_or(f64::NAN));
+            a.partial_cmp(&b).unwrap_or(Ordering::Equal)
+        }
+    }
+}
+
+/// The properties of a type made ready: patterns compiled once, names found by hash.
+pub struct InstanceValidator<'a> {
+    properties: Vec<Compiled<'a>>,
+    by_name: HashMap<&'a str, usize>,
+}
+
+struct Compiled<'a> {
+    property: &'a Property,
+    pattern: Option<Regex>,
+    nested: Option<InstanceValidator<'a>>,
+}
+
+impl<'a> InstanceValidator<'a> {
+    /// Compiles the properties of a type, or of one level.
+    pub fn new(properties: &'a [Property]) -> Self {
+        let compiled = |property: &'a Property| Compiled {
+            property,
+            pattern: property.validators.iter().find_map(|validator| match validator {
+                Validator::Pattern(pattern) => compile(pattern).ok(),
+                _ => None,
+            }),
+            nested: property.properties.as_deref().map(Self::new),
+        };
+        Self {
+            properties: properties.iter().map(compiled).collect(),
+            by_name: properties.iter().enumerate().map(|(i, property)| (property.name.as_str(), i)).collect(),
+        }
+    }
+
+    /// All that is wrong with an instance.
+    pub fn validate(&self, instance: &Value, pointer: &str, faults: &mut Faults) {
+        match instance {
+            Value::Object(map) => self.check_object(map, pointer, faults),
+            other => {
+                faults.push(pointer, FaultKind::NotOfDataType { data_type: "OBJECT", found: type_of(other) });
+            }
+        }
+    }
+
+    fn check_object(&self, map: &Map<String, Value>, pointer: &str, faults: &mut Faults) {
+        let mut present = 0_usize;
+        for (key, value) in map {
+            match self.by_name.get(key.as_str()) {
+                None => faults.push(step(pointer, key), FaultKind::UnknownProperty { name: key.clone() }),
+                Some(_) if value.is_null() => {}
+                Some(index) => {
+                    present += 1;
+                    self.check_value(*index, value, &step(pointer, key), faults);
+                }
+            }
+        }
+        if present == self.properties.len() {
+            return;
+        }
+        for Compiled { property, .. } in &self.properties {
+            let absent = || map.get(property.name.as_str()).is_none_or(Value::is_null);
+            if property.required && property.default_value.is_none() && absent() {
+                faults.push(step(pointer, &property.name), FaultKind::Required);
+            }
+        }
+    }
+
+    /// All that is wrong with a present value of one property, by its position.
+    pub(super) fn check_value(&self, index: usize, value: &Value, pointer: &str, faults: &mut Faults) {
+        let Some(compiled) = self.properties.get(index) else { return };
+        if compiled.property.data_type != DataType::Array {
+            return compiled.check(compiled.property.data_type, value, pointer, faults);
+        }
+        let Value::Array(items) = value else {
+            faults.push(pointer, FaultKind::NotOfDataType { data_type: "ARRAY", found: type_of(value) });
+            return;
+        };
+        if let Some(item_type) = compiled.property.item_type {
+            for (index, item) in items.iter().enumerate() {
+                compiled.check(item_type, item, &step(pointer, index), faults);
+            }
+        }
+    }
+}
+
+impl Compiled<'_> {
+    fn check(&self, data_type: DataType, value: &Value, pointer: &str, faults: &mut Faults) {
+        match (data_type, value) {
+            (DataType::String, Value::String(text)) => self.check_text(text, pointer, faults),
+            (DataType::Number, Value::Number(number)) => self.check_number(number, pointer, faults),
+            (DataType::Boolean, Value::Bool(_)) => {}
+            (DataType::Date, Value::String(text)) if is_date(text) => {}
+            (DataType::DateTime, Value::String(text)) if is_date_time(text) => {}
+            (DataType::Date | DataType::DateTime, Value::String(_)) => {
+                faults.push(pointer, FaultKind::NotADate { data_type: data_type.as_str() });
+            }
+            (DataType::Reference, Value::String(id)) if !id.is_empty() => {}
+            (DataType::Reference, Value::String(_)) => faults.push(pointer, FaultKind::TooShort { min: 1 }),
+            (DataType::Object, Value::Object(map)) => {
+                if let Some(nested) = &self.nested {
+                    nested.check_object(map, pointer, faults);
+                }
+            }
+            _ => {
+                let found = type_of(value);
+                faults.push(pointer, FaultKind::NotOfDataType { data_type: data_type.as_str(), found });
+            }
+        }
+    }
+
+    fn check_text(&self, text: &str, pointer: &str, faults: &mut Faults) {
+        let mut counted = None;
+        let mut length = || *counted.get_or_insert_with(|| text.chars().count() as u64);
+        for validator in &self.property.validators {
+            match validator {
+                Validator::MinLength(min) if length() < *min => {
+                    faults.push(pointer, FaultKind::MinLength { min: *min, actual: length() });
+                }
+                Validator::MaxLength(max) if length() > *max => {
+                    faults.push(pointer, FaultKind::MaxLength { max: *max, actual: length() });
+                }
+                Validator::Pattern(pattern) if self.pattern.as_ref().is_some_and(|regex| !regex.is_match(text)) => {
+                    faults.push(pointer, FaultKind::PatternMismatch { pattern: pattern.clone() });
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn check_number(&self, number: &Number, pointer: &str, faults: &mut Faults) {
+        for validator in &self.property.validators {
+            match validator {
+                Validator::Min(min) if compare(number, min).is_lt() => {
+                    faults.push(pointer, FaultKind::Min { min: min.to_string() });
+                }
+                Validator::Max(max) if compare(number, max).is_gt() => {
+                    faults.push(pointer, FaultKind::Max { max: max.to_string() });
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+fn is_date(text: &str) -> bool {
+    text.len() == 10 && NaiveDate::parse_from_str(text, "%Y-%m-%d").is_ok()
+}
+
+fn is_date_time(text: &str) -> bool {
+    // chrono also takes a space between date and time; RFC 3339's JSON profile has 'T'.
+    text.as_bytes().get(10).is_some_and(|b| matches!(b, b'T' | b't')) && DateTime::parse_from_rfc3339(text).is_ok()
+}

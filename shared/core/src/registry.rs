@@ -1,0 +1,87 @@
+//! Everything a transport needs of the core, in one value.
+
+use sqlx::PgPool;
+
+use crate::{
+    api_key::ApiKeys,
+    audit::Audit,
+    cache::Cache,
+    config::{PostgresConfig, RedisConfig},
+    error::Result,
+    idempotency, object_type,
+    link_type::LinkTypes,
+    object_type::ObjectTypes,
+    outbox::Outbox,
+    postgres,
+    search::Search,
+};
+
+/// The registry; a clone is the same registry.
+#[derive(Debug, Clone)]
+pub struct Registry {
+    /// Object types.
+    pub object_types: ObjectTypes,
+    /// Link types.
+    pub link_types: LinkTypes,
+    /// Search over both.
+    pub search: Search,
+    /// The audit log.
+    pub audit: Audit,
+    /// API keys.
+    pub api_keys: ApiKeys,
+    /// The outbox.
+    pub outbox: Outbox,
+    /// The cache.
+    pub cache: Cache,
+    pool: PgPool,
+}
+
+impl Registry {
+    /// A registry that connects when it is first asked.
+    pub fn connect_lazy(postgres: &PostgresConfig, redis: &RedisConfig) -> Result<Self> {
+        Ok(Self::new(postgres::connect_lazy(postgres)?, Cache::new(redis)))
+    }
+
+    /// A registry over a pool and a cache.
+    pub fn new(pool: PgPool, cache: Cache) -> Self {
+        Self {
+            object_types: ObjectTypes::new(pool.clone(), cache.clone()),
+            link_types: LinkTypes::new(pool.clone(), cache.clone()),
+            search: Search::new(pool.clone(), cache.clone()),
+            audit: Audit::new(pool.clone()),
+            api_keys: ApiKeys::new(pool.clone()),
+            outbox: Outbox::new(pool.clone()),
+            cache,
+            pool,
+        }
+    }
+
+    /// Applies the migrations that are missing.
+    pub async fn migrate(&self) -> Result<(), sqlx::migrate::MigrateError> {
+        postgres::MIGRATOR.run(&self.pool).await
+    }
+
+    /// Whether the database answers.
+    pub async fn check_database(&self) -> Result<()> {
+        sqlx::Connection::ping(&mut *self.pool.acquire().await?).await.map_err(Into::into)
+    }
+
+    /// What has to be done now and then: forgets old idempotency keys and refreshes `oms_object_types_total`.
+    pub async fn sweep(&self) -> Result<()> {
+        idempotency::repository::prune(&self.pool).await?;
+        let types = object_type::repository::count_all(&self.pool).await?;
+        metrics::gauge!("oms_object_types_total").set(precise(types));
+        Ok(())
+    }
+
+    /// Closes the connections.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+/// A count as a metric's number; exact up to 2^53.
+#[expect(clippy::cast_precision_loss, reason = "nobody has 2^53 object types")]
+fn precise(count: i64) -> f64 {
+    count as f64
+}

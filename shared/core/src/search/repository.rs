@@ -1,0 +1,69 @@
+//! SQL of the search.
+
+use sqlx::PgExecutor;
+
+use super::words::QueryWords;
+use crate::{error::Kind, id::TenantId};
+
+/// A result as stored.
+pub(super) struct HitRow {
+    pub(super) kind: String,
+    pub(super) score: f32,
+    pub(super) document: String,
+}
+
+/// Full text first; similar spelling is looked at only when that finds nothing.
+pub(super) async fn search(
+    db: impl PgExecutor<'_>,
+    tenant: &TenantId,
+    words: &QueryWords,
+    kind: Option<Kind>,
+    limit: u32,
+) -> sqlx::Result<Vec<HitRow>> {
+    sqlx::query_as!(
+        HitRow,
+        r#"WITH query AS (
+            SELECT to_tsquery('simple', $2) || to_tsquery('english', $2) AS words
+        ), hits AS (
+            (SELECT 'object_type' AS kind, t.id, t.name, lower(t.name) = $3 AS exact, ts_rank(t.search, words) AS score
+            FROM object_types t, query
+            WHERE $6 AND t.tenant_id = $1 AND NOT t.is_deleted AND t.search @@ words
+            ORDER BY exact DESC, score DESC, length(t.name), t.name LIMIT $5)
+            UNION ALL
+            (SELECT 'link_type', t.id, t.name, lower(t.name) = $3 AS exact, ts_rank(t.search, words) AS score
+            FROM link_types t, query
+            WHERE $7 AND t.tenant_id = $1 AND NOT t.is_deleted AND t.search @@ words
+            ORDER BY exact DESC, score DESC, length(t.name), t.name LIMIT $5)
+        ), alike AS (
+            (SELECT 'object_type' AS kind, t.id, t.name, false AS exact, word_similarity($4, t.search_text) AS score
+            FROM object_types t
+            WHERE $6 AND NOT EXISTS (SELECT FROM hits) AND t.tenant_id = $1 AND NOT t.is_deleted AND $4 <% t.search_text
+            ORDER BY score DESC, length(t.name), t.name LIMIT $5)
+            UNION ALL
+            (SELECT 'link_type', t.id, t.name, false, word_similarity($4, t.search_text) AS score
+            FROM link_types t
+            WHERE $7 AND NOT EXISTS (SELECT FROM hits) AND t.tenant_id = $1 AND NOT t.is_deleted AND $4 <% t.search_text
+            ORDER BY score DESC, length(t.name), t.name LIMIT $5)
+        ), best AS (
+            SELECT * FROM (SELECT * FROM hits UNION ALL SELECT * FROM alike) found
+            ORDER BY exact DESC, score DESC, length(name), name LIMIT $5
+        )
+        SELECT b.kind AS "kind!", b.score AS "score!", coalesce(
+            (SELECT object_type_document(t, references_of($1, t.id)) FROM object_types t
+                WHERE b.kind = 'object_type' AND t.tenant_id = $1 AND t.id = b.id),
+            (SELECT link_type_document(t, s.name, g.name, references_of($1, t.id)) FROM link_types t
+                JOIN object_types s ON s.tenant_id = $1 AND s.id = t.source_object_type_id
+                JOIN object_types g ON g.tenant_id = $1 AND g.id = t.target_object_type_id
+                WHERE b.kind = 'link_type' AND t.tenant_id = $1 AND t.id = b.id))::text AS "document!"
+        FROM best b ORDER BY b.exact DESC, b.score DESC, length(b.name), b.name"#,
+        tenant.as_str(),
+        words.tsquery,
+        words.squashed,
+        words.plain,
+        i64::from(limit),
+        kind != Some(Kind::LinkType),
+        kind != Some(Kind::ObjectType),
+    )
+    .fetch_all(db)
+    .await
+}

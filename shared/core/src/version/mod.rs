@@ -1,0 +1,112 @@
+//! Versions: every create, update, delete and restore keeps a snapshot; any two can be compared.
+
+mod diff;
+pub(crate) mod repository;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+pub use diff::compare;
+
+/// One change between two versions (specification 4.3, 4.5).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct FieldChange {
+    /// What changed: `displayName`, `properties.customerName.required`.
+    pub field: String,
+    /// Before; absent when added.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub old_value: Option<Value>,
+    /// After; absent when removed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub new_value: Option<Value>,
+    /// `added`, `removed` or `modified`.
+    #[serde(rename = "type")]
+    pub change_type: ChangeType,
+}
+
+/// How a field changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum ChangeType {
+    /// It was not there before.
+    Added,
+    /// It is no longer there.
+    Removed,
+    /// It has another value.
+    Modified,
+}
+
+impl FieldChange {
+    /// A field with another value.
+    pub fn modified(field: impl Into<String>, old: Value, new: Value) -> Self {
+        Self { field: field.into(), old_value: Some(old), new_value: Some(new), change_type: ChangeType::Modified }
+    }
+
+    /// A field that may have been absent before or be absent now; none if both are the same.
+    pub fn between(field: impl Into<String>, old: Option<Value>, new: Option<Value>) -> Option<Self> {
+        let change_type = match (&old, &new) {
+            (old, new) if old == new => return None,
+            (None, _) => ChangeType::Added,
+            (_, None) => ChangeType::Removed,
+            _ => ChangeType::Modified,
+        };
+        Some(Self { field: field.into(), old_value: old, new_value: new, change_type })
+    }
+}
+
+/// What made a version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Action {
+    /// The type was created.
+    Create,
+    /// The type was changed.
+    Update,
+    /// The type was deleted.
+    Delete,
+    /// The deleted type was restored.
+    Restore,
+}
+
+/// A version of a type, without its snapshot.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct VersionInfo {
+    /// 1, and one more with every write.
+    pub version: i32,
+    /// What made it.
+    pub action: Action,
+    /// Why, if the writer said so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub change_description: Option<String>,
+    /// When.
+    pub created_at: DateTime<Utc>,
+    /// By whom.
+    pub created_by: String,
+}
+
+/// A version of a type with the type as it was.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Version<E> {
+    /// What made it, when.
+    pub info: VersionInfo,
+    /// The type as it was; names of referenced types as they were.
+    pub snapshot: E,
+}
+
+/// Two versions and what changed between them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Comparison<E> {
+    /// The version compared from.
+    pub from: Version<E>,
+    /// The version compared to.
+    pub to: Version<E>,
+    /// What changed.
+    pub changes: Vec<FieldChange>,
+}

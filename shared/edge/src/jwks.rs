@@ -1,0 +1,203 @@
+//! The keys of an identity provider (RFC 7517): fetched when first needed, kept, and renewed when keys rotate.
+//!
+//! Time-outs, one fetch at a time and a pause between fetches keep a slow or lost provider from slowing requests whose
+//! keys are known, and keep strangers from making us fetch by inventing key ids.
+
+use std::{
+    sync::{Arc, PoisonError, RwLock},
+    time::{Duration, Instant},
+};
+
+use jsonwebtoken::{
+    Algorithm, AlgorithmFamily, DecodingKey,
+    jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, KeyOperations, PublicKeyUse},
+};
+use oms_core::error::Error;
+use serde::Deserialize;
+use tokio::sync::Mutex;
+
+/// How old keys may get, and how often the provider is asked.
+#[derive(Debug, Clone, Copy)]
+struct Pace {
+    /// Above this age the keys are renewed in the background.
+    renew: Duration,
+    /// Pause after a fetch, before an unknown key id causes another.
+    unknown: Duration,
+    /// Pause after a failed fetch while there is no key at all.
+    failed: Duration,
+}
+
+const PACE: Pace =
+    Pace { renew: Duration::from_secs(600), unknown: Duration::from_secs(30), failed: Duration::from_secs(1) };
+
+/// The key set of one provider.
+#[derive(Clone)]
+pub(crate) struct Jwks(Arc<Shared>);
+
+struct Shared {
+    url: String,
+    algorithm: Algorithm,
+    pace: Pace,
+    current: RwLock<Option<KeySet>>,
+    /// Held during a fetch, so that there is one at a time.
+    last: Mutex<Option<Attempt>>,
+}
+
+#[derive(Clone)]
+struct KeySet {
+    keys: Arc<[(Option<String>, Arc<DecodingKey>)]>,
+    fetched: Instant,
+}
+
+/// The fetch before, and the client that is built with the first of them.
+struct Attempt {
+    at: Instant,
+    succeeded: bool,
+    client: reqwest::Client,
+}
+
+impl KeySet {
+    /// The key of this id; without an id, the only key there is.
+    fn find(&self, kid: Option<&str>) -> Option<Arc<DecodingKey>> {
+        match (kid, &*self.keys) {
+            (None, [(_, only)]) => Some(only.clone()),
+            (None, _) => None,
+            (Some(kid), keys) => keys.iter().find(|(id, _)| id.as_deref() == Some(kid)).map(|(_, key)| key.clone()),
+        }
+    }
+}
+
+impl Jwks {
+    pub(crate) fn new(url: String, algorithm: Algorithm) -> Self {
+        Self::paced(url, algorithm, PACE)
+    }
+
+    fn paced(url: String, algorithm: Algorithm, pace: Pace) -> Self {
+        Self(Arc::new(Shared { url, algorithm, pace, current: RwLock::default(), last: Mutex::default() }))
+    }
+
+    /// The key of this id, none when the provider has no such key; `Unavailable` when it can't be asked.
+    pub(crate) async fn key(&self, kid: Option<&str>) -> Result<Option<Arc<DecodingKey>>, Error> {
+        let shared = &self.0;
+        if let Some(set) = shared.current()
+            && let Some(key) = set.find(kid)
+        {
+            if set.fetched.elapsed() > shared.pace.renew {
+                self.renew_in_background();
+            }
+            return Ok(Some(key));
+        }
+        let (shared, kid) = (shared.clone(), kid.map(str::to_owned));
+        // A task of its own: a client that hangs up must not undo a fetch that others wait for.
+        let found = tokio::spawn(async move { shared.find_or_fetch(kid.as_deref()).await }).await;
+        found.unwrap_or_else(|error| Err(Error::internal(error)))
+    }
+
+    /// The old keys serve until the new ones are there, however long that takes.
+    fn renew_in_background(&self) {
+        let shared = self.0.clone();
+        tokio::spawn(async move {
+            // Busy means that somebody else is at it.
+            if let Ok(mut last) = shared.last.try_lock()
+                && shared.may_fetch(last.as_ref(), true)
+            {
+                shared.fetch(&mut last).await;
+            }
+        });
+    }
+}
+
+impl Shared {
+    fn current(&self) -> Option<KeySet> {
+        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    async fn find_or_fetch(&self, kid: Option<&str>) -> Result<Option<Arc<DecodingKey>>, Error> {
+        let mut last = self.last.lock().await;
+        // Somebody else may have fetched while this request waited for the lock.
+        let known = self.current();
+        if let Some(key) = known.as_ref().and_then(|set| set.find(kid)) {
+            return Ok(Some(key));
+        }
+        if self.may_fetch(last.as_ref(), known.is_some()) {
+            self.fetch(&mut last).await;
+        }
+        match last.as_ref() {
+            Some(attempt) if attempt.succeeded => Ok(self.current().and_then(|set| set.find(kid))),
+            _ => Err(Error::Unavailable { cause: format!("no keys from {}", self.url) }),
+        }
+    }
+
+    fn may_fetch(&self, last: Option<&Attempt>, known: bool) -> bool {
+        let pause = if known { self.pace.unknown } else { self.pace.failed };
+        last.is_none_or(|attempt| attempt.at.elapsed() >= pause)
+    }
+
+    async fn fetch(&self, last: &mut Option<Attempt>) {
+        let client = match last.take() {
+            Some(attempt) => Ok(attempt.client),
+            None => client(),
+        };
+        let client = match client {
+            Ok(client) => client,
+            Err(error) => return tracing::error!(%error, "no client for the JSON Web Key Set"),
+        };
+        let result = self.request(&client).await;
+        let succeeded = result.is_ok();
+        match result {
+            Ok(keys) => {
+                tracing::info!(url = self.url, keys = keys.len(), "JSON Web Key Set fetched");
+                let set = KeySet { keys: keys.into(), fetched: Instant::now() };
+                *self.current.write().unwrap_or_else(PoisonError::into_inner) = Some(set);
+            }
+            Err(error) => tracing::warn!(url = self.url, %error, "the JSON Web Key Set can't be fetched"),
+        }
+        *last = Some(Attempt { at: Instant::now(), succeeded, client });
+    }
+
+    async fn request(
+        &self,
+        client: &reqwest::Client,
+    ) -> Result<Vec<(Option<String>, Arc<DecodingKey>)>, reqwest::Error> {
+        /// A key of a kind that we don't know must not cost us the others.
+        #[derive(Deserialize)]
+        struct Set {
+            keys: Vec<serde_json::Value>,
+        }
+        let set: Set = client.get(&self.url).send().await?.error_for_status()?.json().await?;
+        let jwks = set.keys.into_iter().filter_map(|key| serde_json::from_value::<Jwk>(key).ok());
+        Ok(jwks
+            .filter(|jwk| usable(jwk, self.algorithm))
+            .filter_map(|jwk| Some((jwk.common.key_id.clone(), Arc::new(DecodingKey::from_jwk(&jwk).ok()?))))
+            .filter(|(_, key)| key.family() != AlgorithmFamily::Hmac)
+            .collect())
+    }
+}
+
+fn client() -> reqwest::Result<reqwest::Client> {
+    reqwest::Client::builder()
+        .connect_timeout(Duration::from_secs(2))
+        .timeout(Duration::from_secs(5))
+        .user_agent("oms")
+        .build()
+}
+
+/// Whether a key is there to verify signatures of this algorithm.
+fn usable(jwk: &Jwk, algorithm: Algorithm) -> bool {
+    let (named, fits) = match (algorithm, &jwk.algorithm) {
+        (Algorithm::RS256, AlgorithmParameters::RSA(_)) => (KeyAlgorithm::RS256, true),
+        (Algorithm::ES256, AlgorithmParameters::EllipticCurve(key)) => {
+            (KeyAlgorithm::ES256, key.curve == EllipticCurve::P256)
+        }
+        (Algorithm::EdDSA, AlgorithmParameters::OctetKeyPair(key)) => {
+            (KeyAlgorithm::EdDSA, key.curve == EllipticCurve::Ed25519)
+        }
+        _ => return false,
+    };
+    fits && jwk.common.key_algorithm.is_none_or(|its| its == named)
+        && jwk.common.public_key_use.as_ref().is_none_or(|its| *its == PublicKeyUse::Signature)
+        && jwk.common.key_operations.as_ref().is_none_or(|its| its.contains(&KeyOperations::Verify))
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

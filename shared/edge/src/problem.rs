@@ -1,0 +1,228 @@
+//! What a handler answers when it fails, and its RFC 9457 form: `application/problem+json`.
+//!
+//! [`ApiError`] becomes a response without a body; the outermost middleware writes the body, since it alone knows the
+//! language and the correlation id of the request.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    body::Body,
+    response::{IntoResponse, Response},
+};
+use http::{HeaderName, HeaderValue, StatusCode, header};
+use oms_core::{
+    error::{Code, Error},
+    fault::Location,
+};
+use serde::Serialize;
+
+use crate::{codes, request::RequestInfo};
+
+/// Why a request failed: in the core, or at the edge before it came there.
+#[derive(Debug)]
+pub enum Cause {
+    /// A use case failed.
+    Core(Error),
+    /// No valid token or API key came with the request.
+    Unauthenticated {
+        /// Whether a token came and was not valid.
+        invalid_token: bool,
+    },
+    /// A token and an API key came together.
+    AmbiguousCredentials,
+    /// Too many failed logins from one address.
+    RateLimited {
+        /// When it makes sense to try again.
+        retry_after: Duration,
+    },
+    /// The body is over the limit.
+    BodyTooLarge {
+        /// The most bytes of a body.
+        limit: usize,
+    },
+    /// The body ended early.
+    BodyUnreadable,
+    /// The body is in another media type than JSON.
+    UnsupportedMediaType,
+    /// The body is not JSON.
+    MalformedJson {
+        /// Line of the fault, from 1.
+        line: usize,
+        /// Column of the fault in bytes, from 1; 0 where a line ended.
+        column: usize,
+    },
+    /// No route answers the path.
+    RouteNotFound,
+    /// The route does not answer the method.
+    MethodNotAllowed,
+    /// A write came without `If-Match`.
+    PreconditionRequired,
+    /// `X-API-Version` names no version.
+    UnknownApiVersion,
+    /// The handler took longer than a request may.
+    Timeout,
+}
+
+/// A failed request. Anything of [`Cause`] or of the core's `Error` turns into it.
+#[derive(Debug)]
+pub struct ApiError {
+    cause: Cause,
+    status: Option<StatusCode>,
+}
+
+impl From<Cause> for ApiError {
+    fn from(cause: Cause) -> Self {
+        Self { cause, status: None }
+    }
+}
+
+impl From<Error> for ApiError {
+    fn from(error: Error) -> Self {
+        Cause::Core(error).into()
+    }
+}
+
+impl ApiError {
+    /// The same failure with another status than its code has: 412 for a lost `If-Match`.
+    #[must_use]
+    pub fn with_status(self, status: StatusCode) -> Self {
+        Self { status: Some(status), ..self }
+    }
+
+    /// Why.
+    pub fn cause(&self) -> &Cause {
+        &self.cause
+    }
+
+    /// The public code (specification 7.1).
+    pub fn code(&self) -> Code {
+        match &self.cause {
+            Cause::Core(error) => error.code(),
+            Cause::Unauthenticated { .. } => Code::Unauthenticated,
+            Cause::AmbiguousCredentials | Cause::BodyUnreadable => Code::InvalidRequest,
+            Cause::RateLimited { .. } => Code::RateLimited,
+            Cause::BodyTooLarge { .. } => Code::BodyTooLarge,
+            Cause::UnsupportedMediaType => Code::UnsupportedMediaType,
+            Cause::MalformedJson { .. } => Code::MalformedJson,
+            Cause::RouteNotFound => Code::RouteNotFound,
+            Cause::MethodNotAllowed => Code::MethodNotAllowed,
+            Cause::PreconditionRequired => Code::PreconditionRequired,
+            Cause::UnknownApiVersion => Code::UnknownApiVersion,
+            Cause::Timeout => Code::ServiceUnavailable,
+        }
+    }
+
+    /// The status of the answer.
+    pub fn status(&self) -> StatusCode {
+        self.status.unwrap_or_else(|| codes::row(self.code()).http)
+    }
+
+    /// When it makes sense to try again, for failures that pass by themselves.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match &self.cause {
+            Cause::Core(error) => error.retry_after(),
+            Cause::RateLimited { retry_after } => Some(*retry_after),
+            Cause::Timeout => Some(Duration::from_secs(1)),
+            _ => None,
+        }
+    }
+
+    /// What the log must know and the client must not.
+    pub(crate) fn internal_cause(&self) -> Option<&str> {
+        match &self.cause {
+            Cause::Core(Error::Internal { cause } | Error::Unavailable { cause }) => Some(cause),
+            Cause::Timeout => Some("the request took longer than REQUEST_TIMEOUT_MS"),
+            _ => None,
+        }
+    }
+}
+
+impl IntoResponse for ApiError {
+    /// Status and headers now; the body is written by the outermost middleware.
+    fn into_response(self) -> Response {
+        let mut response = self.status().into_response();
+        if let Some(after) = self.retry_after() {
+            // A part of a second counts as a whole one: too early would fail again.
+            let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
+            response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+        }
+        if let Cause::Unauthenticated { invalid_token } = self.cause {
+            let challenge = if invalid_token { r#"Bearer error="invalid_token""# } else { "Bearer" };
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        }
+        response.extensions_mut().insert(Pending(Arc::new(self)));
+        response
+    }
+}
+
+/// A failure on its way from the handler to the middleware that writes it.
+#[derive(Clone)]
+pub(crate) struct Pending(pub(crate) Arc<ApiError>);
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Problem<'a> {
+    r#type: String,
+    title: &'static str,
+    status: u16,
+    detail: String,
+    code: &'static str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<Entry<'a>>,
+    correlation_id: &'a str,
+}
+
+#[derive(Serialize, Default)]
+struct Entry<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pointer: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parameter: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    header: Option<&'a str>,
+    code: &'static str,
+    message: String,
+}
+
+/// Gives a failed response its body, in the language and with the correlation id of its request.
+pub(crate) fn write(response: &mut Response, error: &ApiError, request: &RequestInfo) {
+    let (locale, code) = (request.locale(), error.code());
+    let errors = match &error.cause {
+        Cause::Core(Error::Invalid { faults, .. }) => faults
+            .iter()
+            .map(|fault| {
+                let entry =
+                    Entry { code: fault.kind.code().as_str(), message: locale.fault(&fault.kind), ..Entry::default() };
+                match &fault.location {
+                    Location::Pointer(pointer) => Entry { pointer: Some(pointer), ..entry },
+                    Location::Parameter(name) => Entry { parameter: Some(name), ..entry },
+                    Location::Header(name) => Entry { header: Some(name), ..entry },
+                }
+            })
+            .collect(),
+        Cause::Core(Error::InUse { referrers }) => referrers
+            .iter()
+            .map(|referrer| Entry { code: code.as_str(), message: locale.referrer(referrer), ..Entry::default() })
+            .collect(),
+        _ => Vec::new(),
+    };
+    let problem = Problem {
+        r#type: format!("urn:oms:error:{}", code.as_str()),
+        title: locale.title(code),
+        status: response.status().as_u16(),
+        detail: locale.detail(&error.cause),
+        code: code.as_str(),
+        errors,
+        correlation_id: request.correlation_id(),
+    };
+    // Strings and numbers always serialize.
+    let body = serde_json::to_vec(&problem).unwrap_or_default();
+    let headers = response.headers_mut();
+    let mut set = |name: HeaderName, value: &'static str| headers.insert(name, HeaderValue::from_static(value));
+    set(header::CONTENT_TYPE, "application/problem+json");
+    set(header::CONTENT_LANGUAGE, locale.tag());
+    set(header::CACHE_CONTROL, "no-store");
+    headers.append(header::VARY, HeaderValue::from_static("Accept-Language"));
+    headers.insert(header::CONTENT_LENGTH, body.len().into());
+    *response.body_mut() = Body::from(body);
+}

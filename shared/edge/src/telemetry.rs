@@ -1,0 +1,121 @@
+//! Logs as JSON lines on stdout, and spans over OTLP (specification 8.2, 16.6).
+
+use opentelemetry::{global, trace::TracerProvider};
+use opentelemetry_otlp::{Protocol, SpanExporter, WithExportConfig};
+use opentelemetry_sdk::{Resource, propagation::TraceContextPropagator, trace::SdkTracerProvider};
+use tracing::Subscriber;
+use tracing_subscriber::{
+    EnvFilter, Layer, filter::LevelFilter, fmt::MakeWriter, layer::SubscriberExt, util::SubscriberInitExt,
+};
+
+use crate::config::EdgeConfig;
+
+/// Keeps spans flowing; what is still waiting is sent when it is dropped.
+#[must_use = "spans are lost when the guard is dropped at once"]
+#[derive(Debug)]
+pub struct TelemetryGuard(Option<SdkTracerProvider>);
+
+impl TelemetryGuard {
+    /// Sends the spans that wait. A Lambda calls it before it answers, since it is frozen afterwards. Never fails: a lost
+    /// span is logged.
+    pub async fn flush(&self) {
+        let Some(provider) = self.0.clone() else { return };
+        // The exporter blocks until the collector has answered.
+        if let Ok(Err(error)) = tokio::task::spawn_blocking(move || provider.force_flush()).await {
+            tracing::warn!(%error, "spans are not exported");
+        }
+    }
+
+    /// Sends what waits and stops exporting.
+    pub async fn shutdown(mut self) {
+        let Some(provider) = self.0.take() else { return };
+        if let Ok(Err(error)) = tokio::task::spawn_blocking(move || provider.shutdown()).await {
+            tracing::warn!(%error, "the last spans are not exported");
+        }
+    }
+}
+
+impl Drop for TelemetryGuard {
+    fn drop(&mut self) {
+        if let Some(provider) = self.0.take()
+            && let Err(error) = provider.shutdown()
+        {
+            tracing::warn!(%error, "the last spans are not exported");
+        }
+    }
+}
+
+/// Sets up logs and traces for the process. Without `TRACE_ENDPOINT` nothing of OpenTelemetry is built. Calling it again
+/// changes nothing.
+pub fn init(config: &EdgeConfig) -> TelemetryGuard {
+    let (provider, problem) = match config.trace_endpoint.as_deref().map(|endpoint| exporter(config, endpoint)) {
+        None => (None, None),
+        Some(Ok(provider)) => (Some(provider), None),
+        Some(Err(error)) => (None, Some(error)),
+    };
+    if provider.is_some() {
+        global::set_text_map_propagator(TraceContextPropagator::new());
+    }
+    if subscriber(&config.log_level, provider.as_ref(), std::io::stdout).try_init().is_err() {
+        tracing::debug!("telemetry is set up already");
+    }
+    if let Some(error) = problem {
+        tracing::error!(%error, "spans can't be exported");
+    }
+    TelemetryGuard(provider)
+}
+
+/// JSON lines to the writer and spans to the provider.
+pub(crate) fn subscriber<W>(
+    log_level: &str,
+    provider: Option<&SdkTracerProvider>,
+    writer: W,
+) -> impl Subscriber + Send + Sync + use<W>
+where
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
+    // Spans are exported whatever the level of the log.
+    let traces = provider.map(|provider| {
+        tracing_opentelemetry::layer().with_tracer(provider.tracer("oms")).with_filter(LevelFilter::INFO)
+    });
+    let logs = tracing_subscriber::fmt::layer()
+        .json()
+        .flatten_event(true)
+        .with_current_span(true)
+        .with_span_list(false)
+        .with_writer(writer)
+        .with_filter(EnvFilter::new(log_level));
+    tracing_subscriber::registry().with(traces).with(logs)
+}
+
+fn exporter(config: &EdgeConfig, endpoint: &str) -> Result<SdkTracerProvider, opentelemetry_otlp::ExporterBuildError> {
+    let exporter = SpanExporter::builder()
+        .with_http()
+        .with_protocol(Protocol::HttpBinary)
+        .with_endpoint(signal_address(endpoint))
+        .build()?;
+    let resource = Resource::builder().with_service_name(config.service_name.clone()).build();
+    Ok(SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource).build())
+}
+
+/// The address for spans: OTLP's own path is added to an address without one.
+fn signal_address(endpoint: &str) -> String {
+    let (_, rest) = endpoint.split_once("://").unwrap_or(("", endpoint));
+    match rest.split_once('/') {
+        None => format!("{endpoint}/v1/traces"),
+        Some((_, "")) => format!("{endpoint}v1/traces"),
+        Some(_) => endpoint.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn otlps_path_is_added_to_a_bare_address_only() {
+        assert_eq!(signal_address("http://localhost:4318"), "http://localhost:4318/v1/traces");
+        assert_eq!(signal_address("http://localhost:4318/"), "http://localhost:4318/v1/traces");
+        assert_eq!(signal_address("https://collector.test/custom"), "https://collector.test/custom");
+    }
+}

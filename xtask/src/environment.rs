@@ -1,0 +1,256 @@
+//! The development environment of a checkout: its PostgreSQL and Redis, and what runs on them.
+
+use std::ffi::OsStr;
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail};
+use nix::sys::signal::Signal;
+
+use crate::services::{Account, Postgres, Redis, create_folder, random_hex};
+use crate::state::{Data, Run, State};
+use crate::{install, interrupt, ports, token, workspace};
+
+/// Far from the ports that the packages' own services use.
+const POSTGRES_PORT: u16 = 15_432;
+const REDIS_PORT: u16 = 16_379;
+const DATABASE: &str = "oms";
+
+/// The environment of one checkout, as one command sees it.
+#[derive(Debug)]
+pub struct Environment {
+    /// The checkout.
+    pub root: PathBuf,
+    /// Its `.oms`.
+    pub state: State,
+    command: &'static str,
+}
+
+/// Running services, as the server and the functions need to know them.
+#[derive(Debug)]
+pub struct Services {
+    /// The database `oms`.
+    pub database_url: String,
+    /// Redis.
+    pub redis_url: String,
+    /// What tokens are signed with.
+    pub jwt_secret: String,
+}
+
+impl Environment {
+    /// The environment for the subcommand `command`.
+    pub fn open(command: &'static str) -> Result<Self> {
+        let root = workspace::root()?;
+        let state = State::open(&root)?;
+        Ok(Self {
+            root,
+            state,
+            command,
+        })
+    }
+
+    /// The subcommand.
+    #[must_use]
+    pub fn command(&self) -> &'static str {
+        self.command
+    }
+
+    /// What runs of it, if anything does.
+    pub fn running(&self) -> Result<Option<Run>> {
+        Ok(self
+            .state
+            .run()?
+            .filter(|run| run.processes.iter().any(|process| process.is_alive())))
+    }
+
+    /// Fails when the environment is up, since a foreground command could not tear down what another one uses.
+    pub fn refuse_when_running(&self) -> Result<()> {
+        if let Some(run) = self.running()? {
+            bail!(
+                "the environment is already up (by `cargo xtask {}`); run `cargo xtask down` first, or use it as .oms/dev.json says",
+                run.command
+            );
+        }
+        Ok(())
+    }
+
+    /// Installs what is missing, builds the server, starts PostgreSQL and Redis, applies the migrations.
+    pub fn start_services(&self) -> Result<Services> {
+        install::services()?;
+        self.build_server()?;
+
+        let account = Account::for_postgres()?;
+        let data = self.data(account.as_ref())?;
+        let postgres = Postgres::development(
+            &data.folder,
+            account,
+            &data.password,
+            ports::free_from(POSTGRES_PORT)?,
+        )?;
+        self.state.record(self.command, postgres.started()?)?;
+        postgres.ensure_database(DATABASE)?;
+
+        let redis = Redis::development(&self.state.path("redis"), ports::free_from(REDIS_PORT)?)?;
+        self.state.record(self.command, redis.started()?)?;
+
+        let services = Services {
+            database_url: postgres.database_url(DATABASE),
+            redis_url: redis.url(),
+            jwt_secret: self.state.jwt_secret()?,
+        };
+        let status = interrupt::run(services.environment_of(&mut self.server()?).arg("migrate"))?;
+        if !status.success() {
+            bail!(
+                "the migrations failed (see above); mend them and run this again, \
+                 or start with an empty database after `cargo xtask down --purge`"
+            );
+        }
+        Ok(services)
+    }
+
+    /// The server's program.
+    pub fn server(&self) -> Result<Command> {
+        Ok(Command::new(
+            workspace::binaries(&self.root)?.join("oms-server"),
+        ))
+    }
+
+    /// Ends what was recorded, last things first, and forgets it. Gives the names of what still ran.
+    pub fn stop(&self) -> Result<Vec<String>> {
+        let mut stopped = Vec::new();
+        if let Some(run) = self.state.run()? {
+            for process in run
+                .processes
+                .iter()
+                .rev()
+                .filter(|process| process.is_alive())
+            {
+                // To PostgreSQL SIGINT is "end now, but orderly"; after SIGTERM it would wait for its clients.
+                let signal = if process.name == "PostgreSQL" {
+                    Signal::SIGINT
+                } else {
+                    Signal::SIGTERM
+                };
+                process.stop(signal)?;
+                stopped.push(process.name.clone());
+            }
+        }
+        self.state.forget()?;
+        Ok(stopped)
+    }
+
+    /// Waits for a foreground process and tears the environment down, however that process ends.
+    ///
+    /// Whoever ran `down` and `up` again meanwhile keeps the new environment.
+    pub fn stop_after(&self, child: &mut std::process::Child) -> Result<()> {
+        let status = interrupt::wait(child).context("cannot wait for the foreground process");
+        let _lock = self.state.lock_after_others()?;
+        let ours = self.state.run()?.is_some_and(|run| {
+            run.processes
+                .iter()
+                .any(|process| process.pid == child.id())
+        });
+        if ours {
+            self.stop()?;
+            eprintln!("Stopped what was started.");
+        }
+        let status = status?;
+        if !interrupt::requested() && ours && !status.success() {
+            bail!(
+                "it ended by itself ({status}); see its log above, mend the cause, then run `cargo xtask {}` again",
+                self.command
+            );
+        }
+        Ok(())
+    }
+
+    fn build_server(&self) -> Result<()> {
+        eprintln!("Building oms-server");
+        let status = interrupt::run(workspace::cargo(&self.root).args([
+            "build",
+            "--package",
+            "oms-server",
+        ]))?;
+        if !status.success() {
+            bail!("the server does not compile; mend the errors above, then run this again");
+        }
+        Ok(())
+    }
+
+    /// The place of the development data: in the checkout, unless PostgreSQL's account can't reach it there.
+    fn data(&self, account: Option<&Account>) -> Result<Data> {
+        let (inside, outside) = (self.state.path("postgres"), self.state.outside_folder());
+        let recorded = self.state.data()?;
+        if let Some(data) = &recorded
+            && data.folder.is_dir()
+            && (data.folder == inside || data.folder == outside)
+        {
+            return Ok(Data {
+                folder: data.folder.clone(),
+                password: data.password.clone(),
+            });
+        }
+        let folder = match create_folder(&inside, account) {
+            Ok(()) => inside,
+            Err(_) if account.is_some() => {
+                let _ = std::fs::remove_dir(&inside);
+                create_folder(&outside, account)?;
+                eprintln!(
+                    "PostgreSQL cannot run as root, nor can its user enter this checkout: data in {}",
+                    outside.display()
+                );
+                outside
+            }
+            Err(error) => return Err(error),
+        };
+        let password = recorded.map_or_else(|| random_hex(16), |data| Ok(data.password))?;
+        let data = Data { folder, password };
+        self.state.write_data(&data)?;
+        Ok(data)
+    }
+}
+
+impl Services {
+    /// Gives a program what it needs to know, and nothing of what the user set for some other installation.
+    pub fn environment_of<'a>(&self, command: &'a mut Command) -> &'a mut Command {
+        for (name, _) in std::env::vars_os() {
+            if ["DB_", "REDIS_", "JWT_"]
+                .iter()
+                .any(|prefix| OsStr::to_string_lossy(&name).starts_with(prefix))
+            {
+                command.env_remove(name);
+            }
+        }
+        if std::env::var_os("LOG_LEVEL").is_none() {
+            command.env("LOG_LEVEL", "info");
+        }
+        command.envs(self.variables())
+    }
+
+    fn variables(&self) -> [(&'static str, &str); 9] {
+        [
+            ("SERVICE_NAME", "oms"),
+            ("SERVER_MODE", "development"),
+            ("SERVER_HOST", "127.0.0.1"),
+            ("DATABASE_URL", &self.database_url),
+            ("REDIS_URL", &self.redis_url),
+            ("JWT_ALGORITHM", "HS256"),
+            ("JWT_SECRET", &self.jwt_secret),
+            ("JWT_ISSUER", token::ISSUER),
+            ("JWT_AUDIENCE", token::AUDIENCE),
+        ]
+    }
+}
+
+/// Whether a GET of `url` is answered with 200.
+#[must_use]
+pub fn answers(url: &str) -> bool {
+    let agent: ureq::Agent = ureq::Agent::config_builder()
+        .timeout_global(Some(std::time::Duration::from_secs(2)))
+        .build()
+        .into();
+    agent
+        .get(url)
+        .call()
+        .is_ok_and(|response| response.status() == 200)
+}

@@ -40,10 +40,7 @@ pub fn up() -> Result<()> {
             && let Some(dev) = environment.state.dev()?
             && answers(&format!("{}/health/ready", dev.http_url))
         {
-            announce(
-                &dev,
-                "It was up already; `cargo xtask down` and `up` start the current code.",
-            );
+            announce(&dev, "It was up already; `cargo xtask down` and `up` start the current code.");
             return Ok(());
         }
         if run.command != "up" {
@@ -79,22 +76,14 @@ pub fn down(purge: bool) -> Result<()> {
 fn start(environment: &Environment, log: Option<&str>) -> Result<(Dev, Child)> {
     // What a crash of the machine left in the records.
     environment.stop()?;
-    let started = environment
-        .start_services()
-        .and_then(|services| start_server(environment, &services, log));
+    let started = environment.start_services().and_then(|services| start_server(environment, &services, log));
     if started.is_err() {
-        environment
-            .stop()
-            .context("and what was started could not be ended; run `cargo xtask down`")?;
+        environment.stop().context("and what was started could not be ended; run `cargo xtask down`")?;
     }
     started
 }
 
-fn start_server(
-    environment: &Environment,
-    services: &Services,
-    log: Option<&str>,
-) -> Result<(Dev, Child)> {
+fn start_server(environment: &Environment, services: &Services, log: Option<&str>) -> Result<(Dev, Child)> {
     let http = ports::free_from(HTTP_PORT)?;
     let metrics = ports::free_from(METRICS_PORT)?;
     let mut command = environment.server()?;
@@ -107,19 +96,13 @@ fn start_server(
         .process_group(0);
     let log = log.map(|name| environment.state.path(name));
     if let Some(path) = &log {
-        let file =
-            File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
+        let file = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
         command.stderr(file.try_clone()?).stdout(file);
     }
     let mut server = command.spawn().context("cannot run oms-server")?;
     let url = format!("http://127.0.0.1:{http}");
-    let ready = environment
-        .state
-        .record(
-            environment.command(),
-            Started::record("oms-server", server.id())?,
-        )
-        .and_then(|()| {
+    let ready =
+        environment.state.record(environment.command(), Started::record("oms-server", server.id())?).and_then(|()| {
             wait::until("the server was not ready", Duration::from_secs(60), || {
                 interrupt::check()?;
                 if let Some(status) = server.try_wait()? {
@@ -130,13 +113,8 @@ fn start_server(
         });
     if let Err(error) = ready {
         interrupt::check()?;
-        let log = log
-            .as_deref()
-            .map_or_else(|| "see its log above".to_owned(), log_tail);
-        bail!(
-            "{error}:\n{log}\nmend the cause, then run `cargo xtask {}` again",
-            environment.command()
-        );
+        let log = log.as_deref().map_or_else(|| "see its log above".to_owned(), log_tail);
+        bail!("{error}:\n{log}\nmend the cause, then run `cargo xtask {}` again", environment.command());
     }
 
     let dev = Dev {
@@ -157,11 +135,7 @@ pub fn tokens(secret: &str) -> Result<BTreeMap<String, String>> {
         .map(|role| {
             let roles = [role.to_owned()];
             let name = format!("dev-{role}");
-            let subject = Subject {
-                name: &name,
-                roles: &roles,
-                tenant: "default",
-            };
+            let subject = Subject { name: &name, roles: &roles, tenant: "default" };
             Ok((role.to_owned(), sign(secret, &subject, TOKEN_LIFETIME)?))
         })
         .collect()
@@ -169,10 +143,7 @@ pub fn tokens(secret: &str) -> Result<BTreeMap<String, String>> {
 
 fn announce(dev: &Dev, end: &str) {
     println!("\nOMS is up. {end}");
-    println!(
-        "  REST       {}/api/v1   (page: {}/docs)",
-        dev.http_url, dev.http_url
-    );
+    println!("  REST       {}/api/v1   (page: {}/docs)", dev.http_url, dev.http_url);
     println!("  metrics    {}", dev.metrics_url);
     println!("  database   {}", dev.database_url);
     println!("  Redis      {}", dev.redis_url);
@@ -180,9 +151,6 @@ fn announce(dev: &Dev, end: &str) {
         println!("  {role:<10} {token}");
     }
     if let Some(token) = dev.tokens.get("admin") {
-        println!(
-            "\nTry it:\n  curl -H 'Authorization: Bearer {token}' {}/api/v1/object-types\n",
-            dev.http_url
-        );
+        println!("\nTry it:\n  curl -H 'Authorization: Bearer {token}' {}/api/v1/object-types\n", dev.http_url);
     }
 }

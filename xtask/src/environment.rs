@@ -42,11 +42,7 @@ impl Environment {
     pub fn open(command: &'static str) -> Result<Self> {
         let root = workspace::root()?;
         let state = State::open(&root)?;
-        Ok(Self {
-            root,
-            state,
-            command,
-        })
+        Ok(Self { root, state, command })
     }
 
     /// The subcommand.
@@ -57,10 +53,7 @@ impl Environment {
 
     /// What runs of it, if anything does.
     pub fn running(&self) -> Result<Option<Run>> {
-        Ok(self
-            .state
-            .run()?
-            .filter(|run| run.processes.iter().any(|process| process.is_alive())))
+        Ok(self.state.run()?.filter(|run| run.processes.iter().any(|process| process.is_alive())))
     }
 
     /// Fails when the environment is up, since a foreground command could not tear down what another one uses.
@@ -81,12 +74,7 @@ impl Environment {
 
         let account = Account::for_postgres()?;
         let data = self.data(account.as_ref())?;
-        let postgres = Postgres::development(
-            &data.folder,
-            account,
-            &data.password,
-            ports::free_from(POSTGRES_PORT)?,
-        )?;
+        let postgres = Postgres::development(&data.folder, account, &data.password, ports::free_from(POSTGRES_PORT)?)?;
         self.state.record(self.command, postgres.started()?)?;
         postgres.ensure_database(DATABASE)?;
 
@@ -110,27 +98,16 @@ impl Environment {
 
     /// The server's program.
     pub fn server(&self) -> Result<Command> {
-        Ok(Command::new(
-            workspace::binaries(&self.root)?.join("oms-server"),
-        ))
+        Ok(Command::new(workspace::binaries(&self.root)?.join("oms-server")))
     }
 
     /// Ends what was recorded, last things first, and forgets it. Gives the names of what still ran.
     pub fn stop(&self) -> Result<Vec<String>> {
         let mut stopped = Vec::new();
         if let Some(run) = self.state.run()? {
-            for process in run
-                .processes
-                .iter()
-                .rev()
-                .filter(|process| process.is_alive())
-            {
+            for process in run.processes.iter().rev().filter(|process| process.is_alive()) {
                 // To PostgreSQL SIGINT is "end now, but orderly"; after SIGTERM it would wait for its clients.
-                let signal = if process.name == "PostgreSQL" {
-                    Signal::SIGINT
-                } else {
-                    Signal::SIGTERM
-                };
+                let signal = if process.name == "PostgreSQL" { Signal::SIGINT } else { Signal::SIGTERM };
                 process.stop(signal)?;
                 stopped.push(process.name.clone());
             }
@@ -145,11 +122,7 @@ impl Environment {
     pub fn stop_after(&self, child: &mut std::process::Child) -> Result<()> {
         let status = interrupt::wait(child).context("cannot wait for the foreground process");
         let _lock = self.state.lock_after_others()?;
-        let ours = self.state.run()?.is_some_and(|run| {
-            run.processes
-                .iter()
-                .any(|process| process.pid == child.id())
-        });
+        let ours = self.state.run()?.is_some_and(|run| run.processes.iter().any(|process| process.pid == child.id()));
         if ours {
             self.stop()?;
             eprintln!("Stopped what was started.");
@@ -166,11 +139,7 @@ impl Environment {
 
     fn build_server(&self) -> Result<()> {
         eprintln!("Building oms-server");
-        let status = interrupt::run(workspace::cargo(&self.root).args([
-            "build",
-            "--package",
-            "oms-server",
-        ]))?;
+        let status = interrupt::run(workspace::cargo(&self.root).args(["build", "--package", "oms-server"]))?;
         if !status.success() {
             bail!("the server does not compile; mend the errors above, then run this again");
         }
@@ -185,10 +154,7 @@ impl Environment {
             && data.folder.is_dir()
             && (data.folder == inside || data.folder == outside)
         {
-            return Ok(Data {
-                folder: data.folder.clone(),
-                password: data.password.clone(),
-            });
+            return Ok(Data { folder: data.folder.clone(), password: data.password.clone() });
         }
         let folder = match create_folder(&inside, account) {
             Ok(()) => inside,
@@ -214,10 +180,7 @@ impl Services {
     /// Gives a program what it needs to know, and nothing of what the user set for some other installation.
     pub fn environment_of<'a>(&self, command: &'a mut Command) -> &'a mut Command {
         for (name, _) in std::env::vars_os() {
-            if ["DB_", "REDIS_", "JWT_"]
-                .iter()
-                .any(|prefix| OsStr::to_string_lossy(&name).starts_with(prefix))
-            {
+            if ["DB_", "REDIS_", "JWT_"].iter().any(|prefix| OsStr::to_string_lossy(&name).starts_with(prefix)) {
                 command.env_remove(name);
             }
         }
@@ -245,12 +208,7 @@ impl Services {
 /// Whether a GET of `url` is answered with 200.
 #[must_use]
 pub fn answers(url: &str) -> bool {
-    let agent: ureq::Agent = ureq::Agent::config_builder()
-        .timeout_global(Some(std::time::Duration::from_secs(2)))
-        .build()
-        .into();
-    agent
-        .get(url)
-        .call()
-        .is_ok_and(|response| response.status() == 200)
+    let agent: ureq::Agent =
+        ureq::Agent::config_builder().timeout_global(Some(std::time::Duration::from_secs(2))).build().into();
+    agent.get(url).call().is_ok_and(|response| response.status() == 200)
 }

@@ -26,26 +26,15 @@ pub fn services() -> Result<()> {
         eprintln!("  (the packages may start services of their own; OMS does not use those)");
         // Without the lists of a fresh machine no package is found; old lists may still do when this fails.
         let _ = system("apt-get", &["update", "-qq"]);
-        system(
-            "apt-get",
-            &[
-                &["install", "-y", "-qq", "--no-install-recommends"],
-                packages.as_slice(),
-            ]
-            .concat(),
-        )
-        .with_context(|| by_hand.to_owned())?;
+        system("apt-get", &[&["install", "-y", "-qq", "--no-install-recommends"], packages.as_slice()].concat())
+            .with_context(|| by_hand.to_owned())?;
     } else if runs("brew") {
         let packages: Vec<&str> = [(postgres, "postgresql@17"), (redis, "redis")]
             .into_iter()
             .filter_map(|(missing, package)| missing.then_some(package))
             .collect();
         eprintln!("Installing with brew: {}", packages.join(" "));
-        let status = Command::new("brew")
-            .arg("install")
-            .args(&packages)
-            .stdin(Stdio::null())
-            .status()?;
+        let status = Command::new("brew").arg("install").args(&packages).stdin(Stdio::null()).status()?;
         if !status.success() {
             bail!("brew failed; {by_hand}");
         }
@@ -66,11 +55,7 @@ pub fn services() -> Result<()> {
 
 /// A cargo tool from the PATH when its version fits, else from `.oms/tools`, where it is built when missing.
 pub fn cargo_tool(root: &Path, package: &str, version: &str, options: &[&str]) -> Result<PathBuf> {
-    let program = if package == "sqlx-cli" {
-        "cargo-sqlx"
-    } else {
-        package
-    };
+    let program = if package == "sqlx-cli" { "cargo-sqlx" } else { package };
     let own = state::folder(root).join("tools");
     let installed = own.join("bin").join(program);
     for candidate in [PathBuf::from(program), installed.clone()] {
@@ -78,21 +63,10 @@ pub fn cargo_tool(root: &Path, package: &str, version: &str, options: &[&str]) -
             return Ok(candidate);
         }
     }
-    eprintln!(
-        "Installing {package} {version} with cargo into {} (this takes some minutes)",
-        own.display()
-    );
+    eprintln!("Installing {package} {version} with cargo into {} (this takes some minutes)", own.display());
     let status = interrupt::run(
         workspace::cargo(root)
-            .args([
-                "install",
-                "--quiet",
-                "--locked",
-                package,
-                "--version",
-                version,
-                "--root",
-            ])
+            .args(["install", "--quiet", "--locked", package, "--version", version, "--root"])
             .arg(&own)
             .args(options)
             // The workspace's own settings are not meant for other people's programs.
@@ -109,19 +83,12 @@ pub fn cargo_tool(root: &Path, package: &str, version: &str, options: &[&str]) -
 /// `version` is as in `^0.9`: the printed version has to start with the same numbers.
 fn has_version(program: &Path, name: &str, version: &str) -> bool {
     let subcommand = name.trim_start_matches("cargo-");
-    let Ok(output) = Command::new(program)
-        .args([subcommand, "--version"])
-        .stderr(Stdio::null())
-        .output()
-    else {
+    let Ok(output) = Command::new(program).args([subcommand, "--version"]).stderr(Stdio::null()).output() else {
         return false;
     };
     let wanted = format!("{}.", version.trim_start_matches('^'));
     let printed = String::from_utf8_lossy(&output.stdout).into_owned();
-    printed
-        .split_whitespace()
-        .nth(1)
-        .is_some_and(|number| number.starts_with(&wanted))
+    printed.split_whitespace().nth(1).is_some_and(|number| number.starts_with(&wanted))
 }
 
 /// cargo-lambda: its Python package has the finished program, building it takes long.
@@ -176,10 +143,7 @@ fn system(program: &str, arguments: &[&str]) -> Result<()> {
         sudo.args(["env", "DEBIAN_FRONTEND=noninteractive", program]);
         sudo
     } else {
-        bail!(
-            "{program} needs root and sudo is not here; run as root: {program} {}",
-            arguments.join(" ")
-        );
+        bail!("{program} needs root and sudo is not here; run as root: {program} {}", arguments.join(" "));
     };
     // Not through `interrupt`: sudo asks for a password at the terminal.
     let status = command

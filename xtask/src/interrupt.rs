@@ -28,11 +28,7 @@ impl std::error::Error for Interrupted {}
 pub fn install() -> Result<()> {
     ctrlc::set_handler(|| {
         // Whoever asks a second time does not want to wait for a polite end.
-        let signal = if REQUESTED.swap(true, Ordering::SeqCst) {
-            Signal::SIGKILL
-        } else {
-            Signal::SIGTERM
-        };
+        let signal = if REQUESTED.swap(true, Ordering::SeqCst) { Signal::SIGKILL } else { Signal::SIGTERM };
         for group in groups().iter() {
             // The group may have ended by itself a moment ago.
             let _ = killpg(*group, signal);
@@ -43,11 +39,7 @@ pub fn install() -> Result<()> {
 
 /// Fails with [`Interrupted`] once an interruption was asked for.
 pub fn check() -> Result<()> {
-    if requested() {
-        Err(Interrupted.into())
-    } else {
-        Ok(())
-    }
+    if requested() { Err(Interrupted.into()) } else { Ok(()) }
 }
 
 /// Whether an interruption was asked for.
@@ -66,9 +58,7 @@ pub fn run(command: &mut Command) -> Result<ExitStatus> {
         .process_group(0)
         .stdin(Stdio::null())
         .spawn()
-        .with_context(|| {
-            format!("cannot run {program}; check that it is installed and on the PATH")
-        })?;
+        .with_context(|| format!("cannot run {program}; check that it is installed and on the PATH"))?;
     let status = wait(&mut child);
     check()?;
     status.with_context(|| format!("cannot wait for {program}"))

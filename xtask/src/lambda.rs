@@ -20,9 +20,7 @@ pub fn lambda() -> Result<()> {
     environment.stop()?;
     let started = start(&environment);
     if started.is_err() {
-        environment
-            .stop()
-            .context("and what was started could not be ended; run `cargo xtask down`")?;
+        environment.stop().context("and what was started could not be ended; run `cargo xtask down`")?;
     }
     let mut watch = started?;
     drop(lock);
@@ -33,9 +31,7 @@ fn start(environment: &Environment) -> Result<std::process::Child> {
     let cargo_lambda = install::cargo_lambda(&environment.root)?;
     // As cargo-lambda would build it at the first request, while the client waits.
     eprintln!("Building the functions");
-    if !interrupt::run(workspace::cargo(&environment.root).args(["build", "--bin", "rest"]))?
-        .success()
-    {
+    if !interrupt::run(workspace::cargo(&environment.root).args(["build", "--bin", "rest"]))?.success() {
         bail!("the function does not compile; mend the errors above, then run this again");
     }
     let services = environment.start_services()?;
@@ -43,15 +39,7 @@ fn start(environment: &Environment) -> Result<std::process::Child> {
     let mut command = Command::new(cargo_lambda);
     services.environment_of(&mut command);
     let mut watch = command
-        .args([
-            "lambda",
-            "watch",
-            "-A",
-            "127.0.0.1",
-            "-P",
-            &port.to_string(),
-            "--ignore-changes",
-        ])
+        .args(["lambda", "watch", "-A", "127.0.0.1", "-P", &port.to_string(), "--ignore-changes"])
         // A Lambda environment serves one request at a time.
         .env("DB_MAX_CONNECTIONS", "1")
         .current_dir(&environment.root)
@@ -59,30 +47,19 @@ fn start(environment: &Environment) -> Result<std::process::Child> {
         .process_group(0)
         .spawn()
         .context("cannot run cargo-lambda")?;
-    environment.state.record(
-        environment.command(),
-        Started::record("cargo-lambda", watch.id())?,
-    )?;
-    wait::until(
-        "cargo-lambda did not listen",
-        std::time::Duration::from_secs(60),
-        || {
-            interrupt::check()?;
-            if let Some(status) = watch.try_wait()? {
-                bail!(
-                    "cargo-lambda ended ({status}); see above, then run `cargo xtask lambda` again"
-                );
-            }
-            Ok(std::net::TcpStream::connect((std::net::Ipv4Addr::LOCALHOST, port)).ok())
-        },
-    )?;
+    environment.state.record(environment.command(), Started::record("cargo-lambda", watch.id())?)?;
+    wait::until("cargo-lambda did not listen", std::time::Duration::from_secs(60), || {
+        interrupt::check()?;
+        if let Some(status) = watch.try_wait()? {
+            bail!("cargo-lambda ended ({status}); see above, then run `cargo xtask lambda` again");
+        }
+        Ok(std::net::TcpStream::connect((std::net::Ipv4Addr::LOCALHOST, port)).ok())
+    })?;
 
     let url = format!("http://127.0.0.1:{port}");
     println!("\nThe REST function is at {url}/api/v1. Ctrl-C ends it.");
     if let Some(token) = dev::tokens(&services.jwt_secret)?.get("admin") {
-        println!(
-            "\nTry it:\n  curl -H 'Authorization: Bearer {token}' {url}/api/v1/object-types\n"
-        );
+        println!("\nTry it:\n  curl -H 'Authorization: Bearer {token}' {url}/api/v1/object-types\n");
     }
     Ok(watch)
 }

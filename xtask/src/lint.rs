@@ -19,33 +19,12 @@ type Check = fn(&Path) -> Result<bool>;
 pub fn lint() -> Result<()> {
     let root = workspace::root()?;
     let lints: [(&str, &str, Check); 4] = [
-        ("formatting", "cargo fmt --all", |root| {
-            runs(workspace::cargo(root).args(["fmt", "--all", "--check"]))
+        ("formatting", "cargo fmt --all", |root| runs(workspace::cargo(root).args(["fmt", "--all", "--check"]))),
+        ("clippy", "cargo clippy --workspace --all-targets --fix, then mend the rest by hand", |root| {
+            runs(workspace::cargo(root).args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))
         }),
-        (
-            "clippy",
-            "cargo clippy --workspace --all-targets --fix, then mend the rest by hand",
-            |root| {
-                runs(workspace::cargo(root).args([
-                    "clippy",
-                    "--workspace",
-                    "--all-targets",
-                    "--",
-                    "-D",
-                    "warnings",
-                ]))
-            },
-        ),
-        (
-            "query data",
-            "cargo xtask prepare, and commit .sqlx",
-            |root| sqlx_prepare(root, true),
-        ),
-        (
-            "dependencies",
-            "change the dependency, or argue for it in deny.toml",
-            deny,
-        ),
+        ("query data", "cargo xtask prepare, and commit .sqlx", |root| sqlx_prepare(root, true)),
+        ("dependencies", "change the dependency, or argue for it in deny.toml", deny),
     ];
     let mut failed = Vec::new();
     for (name, repair, run) in lints {
@@ -60,10 +39,7 @@ pub fn lint() -> Result<()> {
         }
     }
     if !failed.is_empty() {
-        bail!(
-            "these lints failed; to mend them:\n  {}",
-            failed.join("\n  ")
-        );
+        bail!("these lints failed; to mend them:\n  {}", failed.join("\n  "));
     }
     println!("All lints passed.");
     Ok(())
@@ -118,13 +94,7 @@ fn deny(root: &Path) -> Result<bool> {
     // Offline it reads every package from cargo's own store, those of other platforms too. Without a network they
     // may be there all the same.
     let _ = interrupt::run(workspace::cargo(root).args(["fetch", "--quiet", "--locked"]))?;
-    runs(Command::new(deny).current_dir(root).args([
-        "--offline",
-        "check",
-        "bans",
-        "licenses",
-        "sources",
-    ]))
+    runs(Command::new(deny).current_dir(root).args(["--offline", "check", "bans", "licenses", "sources"]))
 }
 
 fn runs(command: &mut Command) -> Result<bool> {

@@ -100,27 +100,11 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Up => dev::up()?,
         Task::Down { purge } => dev::down(purge)?,
         Task::Import { file, url, token } => import::import(&file, url, token)?,
-        Task::Token {
-            roles,
-            tenant,
-            subject,
-            ttl_hours,
-        } => {
+        Task::Token { roles, tenant, subject, ttl_hours } => {
             let secret = State::open(&workspace::root()?)?.jwt_secret()?;
             let name = subject.unwrap_or_else(|| format!("dev-{}", roles.join("-")));
-            let subject = Subject {
-                name: &name,
-                roles: &roles,
-                tenant: &tenant,
-            };
-            println!(
-                "{}",
-                token::sign(
-                    &secret,
-                    &subject,
-                    Duration::from_secs(ttl_hours.saturating_mul(3600))
-                )?
-            );
+            let subject = Subject { name: &name, roles: &roles, tenant: &tenant };
+            println!("{}", token::sign(&secret, &subject, Duration::from_secs(ttl_hours.saturating_mul(3600)))?);
         }
         Task::Lambda => lambda::lambda()?,
         Task::Lint => lint::lint()?,

@@ -6,8 +6,7 @@ use anyhow::{Context as _, Result};
 
 /// A port that is free on 127.0.0.1, chosen by the system.
 pub fn free() -> Result<u16> {
-    let listener =
-        TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port on 127.0.0.1")?;
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port on 127.0.0.1")?;
     Ok(listener.local_addr()?.port())
 }
 
@@ -15,11 +14,7 @@ pub fn free() -> Result<u16> {
 pub fn free_from(first: u16) -> Result<u16> {
     (first..first.saturating_add(200))
         .find(|port| is_free(*port))
-        .with_context(|| {
-            format!(
-                "no free port in the 200 from {first} on; stop what holds them and run this again"
-            )
-        })
+        .with_context(|| format!("no free port in the 200 from {first} on; stop what holds them and run this again"))
 }
 
 /// A free port whose cluster bus port (10,000 above, the fixed distance of Redis before 7) is free too.
@@ -32,8 +27,7 @@ pub fn free_with_cluster_bus() -> Result<u16> {
 
 /// On macOS a port that is taken on all addresses can still be bound on one of them, hence the connection.
 fn is_free(port: u16) -> bool {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
-        && TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err()
+    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() && TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err()
 }
 
 #[cfg(test)]

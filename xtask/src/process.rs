@@ -24,13 +24,8 @@ pub struct Started {
 impl Started {
     /// Records a process that runs now.
     pub fn record(name: &str, pid: u32) -> Result<Self> {
-        let identity =
-            identity(pid).with_context(|| format!("{name} ended right after its start"))?;
-        Ok(Self {
-            name: name.to_owned(),
-            pid,
-            identity,
-        })
+        let identity = identity(pid).with_context(|| format!("{name} ended right after its start"))?;
+        Ok(Self { name: name.to_owned(), pid, identity })
     }
 
     /// Whether this very process, not another one with its id, still runs.
@@ -52,10 +47,7 @@ impl Started {
             return Ok(());
         }
         kill(Pid::from_raw(self.pid.cast_signed()), signal).with_context(|| {
-            format!(
-                "cannot end {} (process {}); end it as the user who started it",
-                self.name, self.pid
-            )
+            format!("cannot end {} (process {}); end it as the user who started it", self.name, self.pid)
         })?;
         let what = format!("{} (process {}) did not end", self.name, self.pid);
         wait::until(&what, limit, || Ok((!self.is_alive()).then_some(())))
@@ -94,15 +86,9 @@ mod tests {
         let started = Started::record("sleep", child.id()).unwrap();
         assert!(started.is_alive());
 
-        let successor = Started {
-            identity: "another start".to_owned(),
-            ..started.clone()
-        };
+        let successor = Started { identity: "another start".to_owned(), ..started.clone() };
         successor.stop(Signal::SIGKILL).unwrap();
-        assert!(
-            started.is_alive(),
-            "a process with the same id and another start is left alone"
-        );
+        assert!(started.is_alive(), "a process with the same id and another start is left alone");
 
         started.stop(Signal::SIGTERM).unwrap();
         assert!(!started.is_alive());

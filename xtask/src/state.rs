@@ -66,12 +66,8 @@ impl State {
     /// Opens the state of a checkout and creates its folder when missing.
     pub fn open(root: &Path) -> Result<Self> {
         let folder = folder(root);
-        fs::create_dir_all(&folder)
-            .with_context(|| format!("cannot create {}; check its owner", folder.display()))?;
-        Ok(Self {
-            checkout: root.to_owned(),
-            folder,
-        })
+        fs::create_dir_all(&folder).with_context(|| format!("cannot create {}; check its owner", folder.display()))?;
+        Ok(Self { checkout: root.to_owned(), folder })
     }
 
     /// A file or folder of the state.
@@ -138,8 +134,7 @@ impl State {
         for name in ["run.json", "dev.json"] {
             let path = self.path(name);
             if path.exists() {
-                fs::remove_file(&path)
-                    .with_context(|| format!("cannot remove {}", path.display()))?;
+                fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
             }
         }
         Ok(())
@@ -164,9 +159,7 @@ impl State {
             .as_os_str()
             .as_encoded_bytes()
             .iter()
-            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-                (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-            });
+            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
         PathBuf::from(format!("/var/tmp/oms-{hash:016x}"))
     }
 
@@ -185,19 +178,14 @@ impl State {
             && data.folder == self.outside_folder()
             && data.folder.exists()
         {
-            fs::remove_dir_all(&data.folder)
-                .with_context(|| format!("cannot remove {}", data.folder.display()))?;
+            fs::remove_dir_all(&data.folder).with_context(|| format!("cannot remove {}", data.folder.display()))?;
         }
         for entry in fs::read_dir(&self.folder)? {
             let path = entry?.path();
             if path.ends_with("tools") || path.ends_with("lock") {
                 continue;
             }
-            let removed = if path.is_dir() {
-                fs::remove_dir_all(&path)
-            } else {
-                fs::remove_file(&path)
-            };
+            let removed = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
             removed.with_context(|| format!("cannot remove {}", path.display()))?;
         }
         Ok(())
@@ -208,14 +196,9 @@ impl State {
         if !path.exists() {
             return Ok(None);
         }
-        let text =
-            fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        let value = serde_json::from_str(&text).with_context(|| {
-            format!(
-                "{} is damaged; remove it and run `cargo xtask up`",
-                path.display()
-            )
-        })?;
+        let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let value = serde_json::from_str(&text)
+            .with_context(|| format!("{} is damaged; remove it and run `cargo xtask up`", path.display()))?;
         Ok(Some(value))
     }
 

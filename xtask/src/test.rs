@@ -12,8 +12,7 @@ pub fn test(arguments: &[String]) -> Result<ExitCode> {
     let root = workspace::root()?;
     install::services()?;
     // The black-box tests run the finished programs, which `cargo test` alone does not build.
-    if !interrupt::run(workspace::cargo(&root).args(["build", "--workspace", "--bins"]))?.success()
-    {
+    if !interrupt::run(workspace::cargo(&root).args(["build", "--workspace", "--bins"]))?.success() {
         bail!("the workspace does not compile; mend the errors above, then run this again");
     }
     let postgres = Postgres::temporary()?;
@@ -29,8 +28,5 @@ pub fn test(arguments: &[String]) -> Result<ExitCode> {
     if !status.success() {
         eprintln!("Tests failed; run one again with `cargo xtask test -- NAME`.");
     }
-    Ok(status
-        .code()
-        .and_then(|code| u8::try_from(code).ok())
-        .map_or(ExitCode::FAILURE, ExitCode::from))
+    Ok(status.code().and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from))
 }

@@ -37,9 +37,7 @@ struct Claims<'a> {
 
 /// A token signed with HS256.
 pub fn sign(secret: &str, subject: &Subject<'_>, lifetime: Duration) -> Result<String> {
-    let now = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .context("the clock is before 1970; set it")?;
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).context("the clock is before 1970; set it")?;
     let claims = Claims {
         sub: subject.name,
         roles: subject.roles,
@@ -49,12 +47,8 @@ pub fn sign(secret: &str, subject: &Subject<'_>, lifetime: Duration) -> Result<S
         iat: now.as_secs(),
         exp: now.saturating_add(lifetime).as_secs(),
     };
-    jsonwebtoken::encode(
-        &Header::new(Algorithm::HS256),
-        &claims,
-        &EncodingKey::from_secret(secret.as_bytes()),
-    )
-    .context("cannot sign the token")
+    jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &EncodingKey::from_secret(secret.as_bytes()))
+        .context("cannot sign the token")
 }
 
 #[cfg(test)]
@@ -64,26 +58,17 @@ mod tests {
     #[test]
     fn a_token_holds_its_claims_and_verifies() {
         let roles = ["admin".to_owned()];
-        let subject = Subject {
-            name: "dev-admin",
-            roles: &roles,
-            tenant: "default",
-        };
+        let subject = Subject { name: "dev-admin", roles: &roles, tenant: "default" };
         let token = sign("a secret", &subject, Duration::from_secs(60)).unwrap();
 
         let mut validation = jsonwebtoken::Validation::new(Algorithm::HS256);
         validation.set_issuer(&[ISSUER]);
         validation.set_audience(&[AUDIENCE]);
         let key = jsonwebtoken::DecodingKey::from_secret(b"a secret");
-        let claims = jsonwebtoken::decode::<serde_json::Value>(&token, &key, &validation)
-            .unwrap()
-            .claims;
+        let claims = jsonwebtoken::decode::<serde_json::Value>(&token, &key, &validation).unwrap().claims;
         assert_eq!(claims["sub"], "dev-admin");
         assert_eq!(claims["roles"], serde_json::json!(["admin"]));
         assert_eq!(claims["tenant"], "default");
-        assert_eq!(
-            claims["exp"].as_u64().unwrap() - claims["iat"].as_u64().unwrap(),
-            60
-        );
+        assert_eq!(claims["exp"].as_u64().unwrap() - claims["iat"].as_u64().unwrap(), 60);
     }
 }

@@ -8,11 +8,7 @@ use anyhow::{Result, bail};
 const INTERVAL: Duration = Duration::from_millis(25);
 
 /// Asks `probe` until it has an answer. `what` completes the sentence "... within N seconds".
-pub fn until<T>(
-    what: &str,
-    limit: Duration,
-    mut probe: impl FnMut() -> Result<Option<T>>,
-) -> Result<T> {
+pub fn until<T>(what: &str, limit: Duration, mut probe: impl FnMut() -> Result<Option<T>>) -> Result<T> {
     let deadline = Instant::now() + limit;
     loop {
         if let Some(answer) = probe()? {

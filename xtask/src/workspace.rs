@@ -10,19 +10,11 @@ use anyhow::{Context as _, Result};
 ///
 /// `cargo run` names this package's folder; without it the place where the tool was built counts.
 pub fn root() -> Result<PathBuf> {
-    let package = std::env::var_os("CARGO_MANIFEST_DIR")
-        .map(PathBuf::from)
-        .filter(|folder| folder.ends_with("xtask"));
+    let package = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from).filter(|folder| folder.ends_with("xtask"));
     let package = package.unwrap_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")));
-    let root = package
-        .parent()
-        .context("xtask lies at the root of the file system")?;
-    root.canonicalize().with_context(|| {
-        format!(
-            "the checkout {} is gone; run `cargo xtask` inside a checkout",
-            root.display()
-        )
-    })
+    let root = package.parent().context("xtask lies at the root of the file system")?;
+    root.canonicalize()
+        .with_context(|| format!("the checkout {} is gone; run `cargo xtask` inside a checkout", root.display()))
 }
 
 /// The cargo that runs this tool, in the checkout.
@@ -44,15 +36,8 @@ pub fn binaries(root: &Path) -> Result<PathBuf> {
         .args(["metadata", "--format-version=1", "--no-deps"])
         .output()
         .context("cannot run cargo; install Rust from https://rustup.rs")?;
-    let metadata: serde_json::Value =
-        serde_json::from_slice(&output.stdout).with_context(|| {
-            format!(
-                "cargo metadata failed:\n{}",
-                String::from_utf8_lossy(&output.stderr)
-            )
-        })?;
-    let target = metadata["target_directory"]
-        .as_str()
-        .context("cargo metadata names no target directory")?;
+    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout)
+        .with_context(|| format!("cargo metadata failed:\n{}", String::from_utf8_lossy(&output.stderr)))?;
+    let target = metadata["target_directory"].as_str().context("cargo metadata names no target directory")?;
     Ok(Path::new(target).join("debug"))
 }

@@ -12,11 +12,7 @@ fn is_open(port: u16) -> bool {
 fn postgres_comes_back_with_its_data_and_goes_away() {
     let mut postgres = Postgres::temporary().unwrap();
     let port = postgres.port();
-    assert!(
-        postgres
-            .url()
-            .ends_with(&format!("@127.0.0.1:{port}/postgres"))
-    );
+    assert!(postgres.url().ends_with(&format!("@127.0.0.1:{port}/postgres")));
     postgres.ensure_database("oms").unwrap();
 
     postgres.stop().unwrap();

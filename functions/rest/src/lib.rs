@@ -1,1 +1,45 @@
-//! x
+//! The REST function: `/api/v1`, its OpenAPI document at `/openapi.json` and a page to browse it at `/docs`.
+//!
+//! One table of operations makes both the routes and the document, so neither can have what the other lacks. The router runs
+//! under Lambda, in the server and in tests alike.
+
+mod answer;
+mod api_keys;
+mod audit_logs;
+mod call;
+mod openapi;
+mod operation;
+mod precondition;
+mod query;
+mod resource;
+mod schemas;
+mod search;
+
+use axum::{Router, routing::get};
+use oms_core::{link_type::LinkType, object_type::ObjectType};
+use oms_edge::Edge;
+
+pub use openapi::document;
+
+/// The complete REST router.
+pub fn router(edge: Edge) -> Router {
+    let mut api = Router::new();
+    for operation in operations() {
+        api = api.route(&operation.path, operation.handler);
+    }
+    let router = oms_edge::authenticated(api, &edge)
+        .with_state(edge.clone())
+        .route("/openapi.json", get(openapi::serve))
+        .merge(utoipa_swagger_ui::SwaggerUi::new("/docs").config(utoipa_swagger_ui::Config::from("/openapi.json")))
+        .merge(oms_edge::health::router(&edge));
+    oms_edge::protect(router, &edge)
+}
+
+/// Every operation that needs a caller.
+fn operations() -> Vec<operation::Operation> {
+    let mut operations = resource::operations::<ObjectType>();
+    operations.extend(resource::operations::<LinkType>());
+    operations.extend([search::operation(), audit_logs::operation()]);
+    operations.extend(api_keys::operations());
+    operations
+}

@@ -182,7 +182,12 @@ impl Cache {
     }
 
     /// Looks up a page or a search; on a miss, the slot where to keep it.
-    pub(crate) async fn page(&self, tenant: &TenantId, key_type: &'static str, key: &str) -> (Option<String>, Option<Slot>) {
+    pub(crate) async fn page(
+        &self,
+        tenant: &TenantId,
+        key_type: &'static str,
+        key: &str,
+    ) -> (Option<String>, Option<Slot>) {
         let Some(inner) = &self.0 else { return (None, None) };
         let Some(generation) = self.generation(tenant, "content", false).await else { return (None, None) };
         let slot = Slot(inner.key(tenant, &format!("{key_type}:{key}:{generation}")));
@@ -306,7 +311,12 @@ impl ConnectionLike for Connection {
         }
     }
 
-    fn req_packed_commands<'a>(&'a mut self, pipeline: &'a Pipeline, offset: usize, count: usize) -> RedisFuture<'a, Vec<Value>> {
+    fn req_packed_commands<'a>(
+        &'a mut self,
+        pipeline: &'a Pipeline,
+        offset: usize,
+        count: usize,
+    ) -> RedisFuture<'a, Vec<Value>> {
         match self {
             Self::Single(connection) => connection.req_packed_commands(pipeline, offset, count),
             Self::Cluster(connection) => connection.req_packed_commands(pipeline, offset, count),

@@ -49,7 +49,9 @@ impl Source {
             }
             Err(_) => {}
         }
-        source.variables.extend(std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))));
+        source
+            .variables
+            .extend(std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))));
         source
     }
 
@@ -174,6 +176,11 @@ pub struct RedisConfig {
 }
 
 impl RedisConfig {
+    /// No cache.
+    pub fn none() -> Self {
+        Self::read(&mut Source::default())
+    }
+
     /// Reads the settings.
     pub fn read(source: &mut Source) -> Self {
         let url = source.text("REDIS_URL").or_else(|| {
@@ -181,7 +188,8 @@ impl RedisConfig {
             let port = source.parse("REDIS_PORT", 6379_u16, "a port number");
             let database = source.parse("REDIS_DB", 0_u8, "a database number");
             let tls = source.parse("REDIS_TLS", false, "true or false");
-            let password = source.text("REDIS_PASSWORD").map(|p| format!(":{}@", percent_encode(&p))).unwrap_or_default();
+            let password =
+                source.text("REDIS_PASSWORD").map(|p| format!(":{}@", percent_encode(&p))).unwrap_or_default();
             Some(format!("{}://{password}{host}:{port}/{database}", if tls { "rediss" } else { "redis" }))
         });
         if let Some(url) = &url

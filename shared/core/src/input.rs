@@ -185,7 +185,13 @@ impl<'a> Fields<'a> {
     }
 
     /// A set of texts: none empty, none twice.
-    pub fn text_set(&mut self, key: &'static str, max_items: usize, max_length: usize, faults: &mut Faults) -> Vec<String> {
+    pub fn text_set(
+        &mut self,
+        key: &'static str,
+        max_items: usize,
+        max_length: usize,
+        faults: &mut Faults,
+    ) -> Vec<String> {
         let pointer = self.at(key);
         let mut set: Vec<String> = Vec::new();
         for (index, item) in self.array(key, max_items, faults).unwrap_or_default().iter().enumerate() {

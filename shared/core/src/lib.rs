@@ -12,6 +12,8 @@ pub mod definition;
 pub mod entity;
 pub mod error;
 pub mod fault;
+#[cfg(test)]
+mod fixture;
 pub mod id;
 pub mod idempotency;
 pub mod input;

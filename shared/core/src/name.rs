@@ -12,7 +12,8 @@ pub const MAX_NAME: usize = 64;
 
 fn check(text: &str) -> Result<(), FaultKind> {
     let mut bytes = text.bytes();
-    let form = bytes.next().is_some_and(|b| b.is_ascii_alphabetic()) && bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    let form =
+        bytes.next().is_some_and(|b| b.is_ascii_alphabetic()) && bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_');
     if !form {
         return Err(FaultKind::NameForm);
     }

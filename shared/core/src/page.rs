@@ -164,9 +164,8 @@ mod tests {
 
     fn position() -> impl Strategy<Value = Position> {
         let text = "[^\0]{0,64}".prop_map(SortValue::Text);
-        let time = (0_i64..250_000_000_000_000_000).prop_filter_map("in range", |micros| {
-            DateTime::from_timestamp_micros(micros).map(SortValue::Time)
-        });
+        let time = (0_i64..250_000_000_000_000_000)
+            .prop_filter_map("in range", |micros| DateTime::from_timestamp_micros(micros).map(SortValue::Time));
         (prop_oneof![text, time], any::<u128>()).prop_map(|(value, id)| Position { value, id: Uuid::from_u128(id) })
     }
 

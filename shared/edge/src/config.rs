@@ -133,6 +133,13 @@ impl EdgeConfig {
         }
     }
 
+    /// The names of the configured roles, sorted.
+    pub fn roles(&self) -> Vec<String> {
+        let mut roles: Vec<_> = self.role_permissions.keys().cloned().collect();
+        roles.sort_unstable();
+        roles
+    }
+
     /// What all these roles together may do; a role that is not configured gives nothing.
     pub fn permissions(&self, roles: &[String]) -> Permissions {
         roles
@@ -325,6 +332,7 @@ pub(crate) mod tests {
         assert!(of("viewer").has(Permission::LinkTypeRead) && !of("viewer").has(Permission::ObjectTypeWrite));
         assert!(of("editor").has(Permission::ObjectTypeDelete) && !of("editor").has(Permission::AuditRead));
         assert_eq!(of("admin"), Permissions::all());
+        assert_eq!(config.roles(), ["admin", "editor", "viewer"]);
         assert_eq!(of("nobody"), Permissions::default());
     }
 

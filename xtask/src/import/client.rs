@@ -75,10 +75,7 @@ impl Client {
         let mut all = Vec::new();
         let mut cursor = None;
         loop {
-            let mut request = self
-                .agent
-                .get(format!("{}/{path}", self.base))
-                .query("limit", "200");
+            let mut request = self.agent.get(format!("{}/{path}", self.base)).query("limit", "200");
             if let Some(cursor) = &cursor {
                 request = request.query("cursor", cursor);
             }
@@ -88,12 +85,7 @@ impl Client {
                 .with_config()
                 .limit(ANSWER_BYTES)
                 .read_json()
-                .with_context(|| {
-                    format!(
-                        "{} does not answer as the OMS API does; check --url",
-                        self.base
-                    )
-                })?;
+                .with_context(|| format!("{} does not answer as the OMS API does; check --url", self.base))?;
             all.extend(list.data);
             cursor = list.page.next_cursor;
             if cursor.is_none() {
@@ -106,37 +98,23 @@ impl Client {
     pub(super) fn create(&self, path: &str, batch: &[&Definition]) -> Result<()> {
         let request = self.headed(self.agent.post(format!("{}/{path}:batch", self.base)));
         let name_at = |pointer: &str| {
-            let index: usize = pointer
-                .strip_prefix("/items/")?
-                .split('/')
-                .next()?
-                .parse()
-                .ok()?;
+            let index: usize = pointer.strip_prefix("/items/")?.split('/').next()?.parse().ok()?;
             batch.get(index).and_then(|definition| name(definition))
         };
-        self.read(request.send_json(json!({ "items": batch })), &name_at)
-            .map(drop)
+        self.read(request.send_json(json!({ "items": batch })), &name_at).map(drop)
     }
 
     /// Patches one type, unless it has changed since it was listed.
     pub(super) fn update(&self, path: &str, update: &Update<'_>) -> Result<()> {
         let request = self
-            .headed(
-                self.agent
-                    .patch(format!("{}/{path}/{}", self.base, update.id)),
-            )
+            .headed(self.agent.patch(format!("{}/{path}/{}", self.base, update.id)))
             .header("If-Match", format!("\"{}\"", update.version))
             .header("Content-Type", "application/merge-patch+json");
-        self.read(request.send(serde_json::to_string(&update.patch)?), &|_| {
-            Some(update.name)
-        })
-        .map(drop)
+        self.read(request.send(serde_json::to_string(&update.patch)?), &|_| Some(update.name)).map(drop)
     }
 
     fn headed<B>(&self, request: RequestBuilder<B>) -> RequestBuilder<B> {
-        request
-            .header("Authorization", &self.authorization)
-            .header("X-API-Version", "v2")
+        request.header("Authorization", &self.authorization).header("X-API-Version", "v2")
     }
 
     /// Turns everything but a success into an error that names the definitions and what to do.
@@ -145,53 +123,28 @@ impl Client {
         response: Result<Response<Body>, ureq::Error>,
         name_at: &dyn Fn(&str) -> Option<&'a str>,
     ) -> Result<Response<Body>> {
-        let mut response = response.with_context(|| {
-            format!(
-                "{} does not answer; run `cargo xtask up`, or check --url",
-                self.base
-            )
-        })?;
+        let mut response =
+            response.with_context(|| format!("{} does not answer; run `cargo xtask up`, or check --url", self.base))?;
         let status = response.status().as_u16();
         if response.status().is_success() {
             return Ok(response);
         }
-        let body = response
-            .body_mut()
-            .with_config()
-            .limit(ANSWER_BYTES)
-            .read_to_string()
-            .unwrap_or_default();
-        bail!(
-            "{}\n{}",
-            explain(status, &body, name_at),
-            what_to_do(status)
-        )
+        let body = response.body_mut().with_config().limit(ANSWER_BYTES).read_to_string().unwrap_or_default();
+        bail!("{}\n{}", explain(status, &body, name_at), what_to_do(status))
     }
 }
 
 fn explain<'a>(status: u16, body: &str, name_at: &dyn Fn(&str) -> Option<&'a str>) -> String {
     let Ok(problem) = serde_json::from_str::<Problem>(body) else {
-        return format!(
-            "the API answered {status}: {}",
-            body.chars().take(500).collect::<String>()
-        );
+        return format!("the API answered {status}: {}", body.chars().take(500).collect::<String>());
     };
-    let mut text = format!(
-        "the API answered {status} {}: {}",
-        problem.code.unwrap_or_default(),
-        problem.title
-    );
+    let mut text = format!("the API answered {status} {}: {}", problem.code.unwrap_or_default(), problem.title);
     if let Some(detail) = problem.detail {
         text += &format!("\n  {detail}");
     }
     for fault in &problem.errors {
-        let name = name_at(&fault.pointer)
-            .map(|name| format!("{name} "))
-            .unwrap_or_default();
-        text += &format!(
-            "\n  {name}{}: {} ({})",
-            fault.pointer, fault.message, fault.code
-        );
+        let name = name_at(&fault.pointer).map(|name| format!("{name} ")).unwrap_or_default();
+        text += &format!("\n  {name}{}: {} ({})", fault.pointer, fault.message, fault.code);
     }
     if let Some(id) = problem.correlation_id {
         text += &format!("\n  correlation id {id}");
@@ -221,9 +174,7 @@ mod tests {
             "errors": [{"pointer": "/items/1/name", "code": "INVALID_NAME", "message": "must start with a letter"}],
             "correlationId": "c-1",
         });
-        let text = explain(400, &body.to_string(), &|pointer| {
-            pointer.starts_with("/items/1").then_some("Order")
-        });
+        let text = explain(400, &body.to_string(), &|pointer| pointer.starts_with("/items/1").then_some("Order"));
         assert_eq!(
             text,
             "the API answered 400 INVALID_OBJECT_TYPE: Invalid object type\n  \
@@ -233,9 +184,6 @@ mod tests {
 
     #[test]
     fn an_answer_of_something_else_is_shown_as_it_is() {
-        assert_eq!(
-            explain(502, "Bad Gateway", &|_| None),
-            "the API answered 502: Bad Gateway"
-        );
+        assert_eq!(explain(502, "Bad Gateway", &|_| None), "the API answered 502: Bad Gateway");
     }
 }

@@ -19,58 +19,39 @@ pub(super) fn patch(wanted: &Definition, found: &Definition) -> Definition {
 fn field_is(field: &str, wanted: &Value, found: Option<&Value>) -> bool {
     match (field, wanted, found) {
         (_, wanted, None) => is_nothing(wanted),
-        ("properties", Value::Array(wanted), Some(Value::Array(found))) => {
-            properties_are(wanted, found)
-        }
+        ("properties", Value::Array(wanted), Some(Value::Array(found))) => properties_are(wanted, found),
         ("tags", Value::Array(wanted), Some(Value::Array(found))) => {
-            wanted.iter().all(|tag| found.contains(tag))
-                && found.iter().all(|tag| wanted.contains(tag))
+            wanted.iter().all(|tag| found.contains(tag)) && found.iter().all(|tag| wanted.contains(tag))
         }
         // Given by name in any case, shown by the current name.
-        (
-            "source" | "target" | "referenceTo",
-            Value::String(wanted),
-            Some(Value::String(found)),
-        ) => wanted.to_lowercase() == found.to_lowercase(),
+        ("source" | "target" | "referenceTo", Value::String(wanted), Some(Value::String(found))) => {
+            wanted.to_lowercase() == found.to_lowercase()
+        }
         (_, wanted, Some(found)) => is(wanted, found),
     }
 }
 
 fn properties_are(wanted: &[Value], found: &[Value]) -> bool {
     wanted.len() == found.len()
-        && wanted
-            .iter()
-            .all(|property| match (property, same_name(property, found)) {
-                (Value::Object(property), Some(Value::Object(found))) => property
-                    .iter()
-                    .all(|(field, value)| field_is(field, value, found.get(field))),
-                _ => false,
-            })
+        && wanted.iter().all(|property| match (property, same_name(property, found)) {
+            (Value::Object(property), Some(Value::Object(found))) => {
+                property.iter().all(|(field, value)| field_is(field, value, found.get(field)))
+            }
+            _ => false,
+        })
 }
 
 /// Equal as far as the API can tell: it keeps no difference between `1` and `1.0`, nor between null and absent.
 fn is(wanted: &Value, found: &Value) -> bool {
     match (wanted, found) {
-        (Value::Number(wanted), Value::Number(found)) => {
-            wanted == found || wanted.as_f64() == found.as_f64()
-        }
+        (Value::Number(wanted), Value::Number(found)) => wanted == found || wanted.as_f64() == found.as_f64(),
         (Value::Array(wanted), Value::Array(found)) => {
-            wanted.len() == found.len()
-                && wanted
-                    .iter()
-                    .zip(found)
-                    .all(|(wanted, found)| is(wanted, found))
+            wanted.len() == found.len() && wanted.iter().zip(found).all(|(wanted, found)| is(wanted, found))
         }
         (Value::Object(wanted), Value::Object(found)) => {
-            let wanted_is = |(key, value)| {
-                found
-                    .get(key)
-                    .map_or_else(|| Value::is_null(value), |found| is(value, found))
-            };
-            wanted.iter().all(wanted_is)
-                && found
-                    .iter()
-                    .all(|(key, value)| value.is_null() || wanted.contains_key(key))
+            let wanted_is =
+                |(key, value)| found.get(key).map_or_else(|| Value::is_null(value), |found| is(value, found));
+            wanted.iter().all(wanted_is) && found.iter().all(|(key, value)| value.is_null() || wanted.contains_key(key))
         }
         (wanted, Value::Null) => is_nothing(wanted),
         (wanted, found) => wanted == found,
@@ -90,14 +71,9 @@ fn is_nothing(value: &Value) -> bool {
 /// A merge patch replaces arrays as a whole and merges objects, so a key that has to go is named with null.
 fn field_patch(field: &str, wanted: &Value, found: Option<&Value>) -> Value {
     match (field, wanted, found) {
-        ("properties", Value::Array(wanted), Some(Value::Array(found))) => {
-            merged_properties(wanted, found).into()
-        }
+        ("properties", Value::Array(wanted), Some(Value::Array(found))) => merged_properties(wanted, found).into(),
         (_, Value::Object(wanted), Some(Value::Object(found))) => {
-            let gone = found
-                .keys()
-                .filter(|key| !wanted.contains_key(*key))
-                .map(|key| (key.clone(), Value::Null));
+            let gone = found.keys().filter(|key| !wanted.contains_key(*key)).map(|key| (key.clone(), Value::Null));
             let changed = wanted
                 .iter()
                 .filter(|(key, value)| found.get(*key).is_none_or(|found| !is(value, found)))
@@ -130,9 +106,7 @@ fn merged_properties(wanted: &[Value], found: &[Value]) -> Vec<Value> {
 }
 
 fn same_name<'a>(property: &Value, found: &'a [Value]) -> Option<&'a Value> {
-    found
-        .iter()
-        .find(|other| property.get("name").is_some() && other.get("name") == property.get("name"))
+    found.iter().find(|other| property.get("name").is_some() && other.get("name") == property.get("name"))
 }
 
 #[cfg(test)]
@@ -151,27 +125,16 @@ mod tests {
 
     #[test]
     fn fields_that_the_file_does_not_name_do_not_count() {
-        let found =
-            json!({"id": "1", "version": 7, "name": "A", "description": "kept", "tags": ["x"]});
+        let found = json!({"id": "1", "version": 7, "name": "A", "description": "kept", "tags": ["x"]});
         assert_eq!(patched(json!({"name": "A"}), found), json!({}));
     }
 
     #[test]
     fn an_absent_answer_is_an_empty_value() {
-        let wanted =
-            json!({"name": "A", "description": null, "tags": [], "metadata": {}, "properties": []});
+        let wanted = json!({"name": "A", "description": null, "tags": [], "metadata": {}, "properties": []});
         assert_eq!(patched(wanted.clone(), json!({"name": "A"})), json!({}));
-        assert_eq!(
-            patched(
-                wanted,
-                json!({"name": "A", "metadata": null, "description": null})
-            ),
-            json!({})
-        );
-        assert_eq!(
-            patched(json!({"description": null}), json!({"description": "old"})),
-            json!({"description": null})
-        );
+        assert_eq!(patched(wanted, json!({"name": "A", "metadata": null, "description": null})), json!({}));
+        assert_eq!(patched(json!({"description": null}), json!({"description": "old"})), json!({"description": null}));
     }
 
     #[test]

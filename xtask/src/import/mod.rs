@@ -35,16 +35,8 @@ struct Kind {
 
 /// Object types first: links name them.
 const KINDS: [Kind; 2] = [
-    Kind {
-        key: "objectTypes",
-        path: "object-types",
-        label: "object types",
-    },
-    Kind {
-        key: "linkTypes",
-        path: "link-types",
-        label: "link types",
-    },
+    Kind { key: "objectTypes", path: "object-types", label: "object types" },
+    Kind { key: "linkTypes", path: "link-types", label: "link types" },
 ];
 
 /// A definition that is there in another form: where it is, its version, and the merge patch that mends it.
@@ -67,26 +59,18 @@ struct Plan<'a> {
 pub fn import(file: &Path, url: Option<String>, token: Option<String>) -> Result<()> {
     let text = std::fs::read_to_string(file)
         .with_context(|| format!("cannot read {}; name a readable file", file.display()))?;
-    let document: Value = serde_json::from_str(&text)
-        .with_context(|| format!("{} is not JSON; mend it", file.display()))?;
-    let definitions = KINDS
-        .iter()
-        .map(|kind| definitions(&document, kind.key))
-        .collect::<Result<Vec<_>>>()?;
+    let document: Value =
+        serde_json::from_str(&text).with_context(|| format!("{} is not JSON; mend it", file.display()))?;
+    let definitions = KINDS.iter().map(|kind| definitions(&document, kind.key)).collect::<Result<Vec<_>>>()?;
     let total: usize = definitions.iter().map(Vec::len).sum();
     if total == 0 {
-        bail!(
-            r#"{} holds no types; it has to be {{"objectTypes": [...], "linkTypes": [...]}}"#,
-            file.display()
-        );
+        bail!(r#"{} holds no types; it has to be {{"objectTypes": [...], "linkTypes": [...]}}"#, file.display());
     }
 
     let client = client(url, token)?;
     // Hidden by itself when stderr is not a terminal.
-    let progress = ProgressBar::new(total as u64).with_style(
-        ProgressStyle::with_template("{msg:13} [{bar:40}] {pos}/{len} {elapsed}")?
-            .progress_chars("=> "),
-    );
+    let progress = ProgressBar::new(total as u64)
+        .with_style(ProgressStyle::with_template("{msg:13} [{bar:40}] {pos}/{len} {elapsed}")?.progress_chars("=> "));
     let mut summary = Vec::new();
     let mut changes = 0;
     for (kind, definitions) in KINDS.iter().zip(&definitions) {
@@ -96,10 +80,7 @@ pub fn import(file: &Path, url: Option<String>, token: Option<String>) -> Result
         apply(&client, kind, &plan, &progress)?;
         let (created, updated) = (plan.create.len(), plan.update.len());
         changes += created + updated;
-        summary.push(format!(
-            "{}: {created} created, {updated} updated, {} unchanged",
-            kind.label, plan.unchanged
-        ));
+        summary.push(format!("{}: {created} created, {updated} updated, {} unchanged", kind.label, plan.unchanged));
     }
     progress.finish_and_clear();
     for line in summary {
@@ -121,11 +102,9 @@ fn client(url: Option<String>, token: Option<String>) -> Result<Client> {
     let url = url.unwrap_or(dev.http_url);
     let token = match token {
         Some(token) => token,
-        None => dev
-            .tokens
-            .get("admin")
-            .cloned()
-            .context("`.oms/dev.json` has no token; run `cargo xtask down` and `up`")?,
+        None => {
+            dev.tokens.get("admin").cloned().context("`.oms/dev.json` has no token; run `cargo xtask down` and `up`")?
+        }
     };
     Client::new(&url, &token)
 }
@@ -135,14 +114,13 @@ fn definitions<'a>(document: &'a Value, key: &str) -> Result<Vec<&'a Definition>
     let mut names = HashSet::new();
     let list = match document.get(key) {
         None | Some(Value::Null) => return Ok(Vec::new()),
-        Some(list) => list
-            .as_array()
-            .with_context(|| format!("`{key}` has to be an array; mend the file"))?,
+        Some(list) => list.as_array().with_context(|| format!("`{key}` has to be an array; mend the file"))?,
     };
     list.iter()
         .enumerate()
         .map(|(index, definition)| {
-            let definition = definition.as_object().with_context(|| format!("/{key}/{index} has to be an object; mend the file"))?;
+            let definition =
+                definition.as_object().with_context(|| format!("/{key}/{index} has to be an object; mend the file"))?;
             let name = name(definition).with_context(|| format!("/{key}/{index} has no `name`; mend the file"))?;
             if !names.insert(name.to_lowercase()) {
                 bail!("/{key}/{index}: `{name}` is there twice (names differ by more than case); mend the file");
@@ -154,10 +132,8 @@ fn definitions<'a>(document: &'a Value, key: &str) -> Result<Vec<&'a Definition>
 
 /// Compares what the file says with what is there.
 fn plan<'a>(definitions: &[&'a Definition], there: &[Definition]) -> Result<Plan<'a>> {
-    let there: HashMap<String, &Definition> = there
-        .iter()
-        .filter_map(|found| Some((name(found)?.to_lowercase(), found)))
-        .collect();
+    let there: HashMap<String, &Definition> =
+        there.iter().filter_map(|found| Some((name(found)?.to_lowercase(), found))).collect();
     let mut plan = Plan::default();
     for definition in definitions {
         let name = name(definition).unwrap_or_default();
@@ -170,20 +146,12 @@ fn plan<'a>(definitions: &[&'a Definition], there: &[Definition]) -> Result<Plan
             plan.unchanged += 1;
             continue;
         }
-        let id = found
-            .get("id")
-            .and_then(Value::as_str)
-            .with_context(|| format!("the API gave `{name}` no id"))?;
+        let id = found.get("id").and_then(Value::as_str).with_context(|| format!("the API gave `{name}` no id"))?;
         let version = found
             .get("version")
             .and_then(Value::as_u64)
             .with_context(|| format!("the API gave `{name}` no version"))?;
-        plan.update.push(Update {
-            name,
-            id: id.to_owned(),
-            version,
-            patch,
-        });
+        plan.update.push(Update { name, id: id.to_owned(), version, patch });
     }
     Ok(plan)
 }
@@ -203,11 +171,7 @@ fn apply(client: &Client, kind: &Kind, plan: &Plan<'_>, progress: &ProgressBar) 
 }
 
 /// Slices of at most `items` definitions and, unless a single one is larger, at most `bytes` of JSON.
-fn batches<'s, 'a>(
-    definitions: &'s [&'a Definition],
-    items: usize,
-    bytes: usize,
-) -> Vec<&'s [&'a Definition]> {
+fn batches<'s, 'a>(definitions: &'s [&'a Definition], items: usize, bytes: usize) -> Vec<&'s [&'a Definition]> {
     let mut batches = Vec::new();
     let (mut start, mut size) = (0, 0);
     for (index, definition) in definitions.iter().enumerate() {
@@ -249,23 +213,11 @@ mod tests {
         ]));
         let wanted = definitions(&file, "objectTypes").unwrap();
         let plan = plan(&wanted, &there).unwrap();
-        assert_eq!(
-            plan.create
-                .iter()
-                .filter_map(|one| name(one))
-                .collect::<Vec<_>>(),
-            ["Sensor"]
-        );
+        assert_eq!(plan.create.iter().filter_map(|one| name(one)).collect::<Vec<_>>(), ["Sensor"]);
         assert_eq!(plan.unchanged, 1);
-        let [update] = plan.update.as_slice() else {
-            panic!("one update")
-        };
+        let [update] = plan.update.as_slice() else { panic!("one update") };
         assert_eq!(
-            (
-                update.id.as_str(),
-                update.version,
-                Value::from(update.patch.clone())
-            ),
+            (update.id.as_str(), update.version, Value::from(update.patch.clone())),
             ("1", 4, json!({"name": "Customer"}))
         );
     }
@@ -273,28 +225,14 @@ mod tests {
     #[test]
     fn a_name_may_be_there_once() {
         let file = json!({"linkTypes": [{"name": "has"}, {"name": "HAS"}]});
-        assert!(
-            definitions(&file, "linkTypes")
-                .unwrap_err()
-                .to_string()
-                .contains("/linkTypes/1")
-        );
+        assert!(definitions(&file, "linkTypes").unwrap_err().to_string().contains("/linkTypes/1"));
     }
 
     #[test]
     fn batches_are_bounded_by_items_and_bytes() {
-        let list = objects(json!(
-            (0..5)
-                .map(|n| json!({"name": format!("T{n}")}))
-                .collect::<Vec<_>>()
-        ));
+        let list = objects(json!((0..5).map(|n| json!({"name": format!("T{n}")})).collect::<Vec<_>>()));
         let list: Vec<&Definition> = list.iter().collect();
-        let sizes = |items, bytes| {
-            batches(&list, items, bytes)
-                .iter()
-                .map(|batch| batch.len())
-                .collect::<Vec<_>>()
-        };
+        let sizes = |items, bytes| batches(&list, items, bytes).iter().map(|batch| batch.len()).collect::<Vec<_>>();
         assert_eq!(sizes(2, 1_000), [2, 2, 1]);
         assert_eq!(sizes(9, 42), [3, 2], "13 bytes and a comma each");
         assert_eq!(sizes(9, 1), [1, 1, 1, 1, 1], "a large one goes alone");

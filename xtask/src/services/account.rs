@@ -33,42 +33,23 @@ impl Account {
             }
         }
         eprintln!("PostgreSQL refuses to run as root: creating the system user {OWN_USER}");
-        let made = Command::new("useradd")
-            .args([
-                "--system",
-                "--no-create-home",
-                "--shell",
-                "/bin/false",
-                OWN_USER,
-            ])
-            .status();
+        let made =
+            Command::new("useradd").args(["--system", "--no-create-home", "--shell", "/bin/false", OWN_USER]).status();
         match (made, Self::named(OWN_USER)?) {
             (Ok(status), Some(account)) if status.success() => Ok(Some(account)),
-            _ => bail!(
-                "could not create the user {OWN_USER}; create it, or run this as another user than root"
-            ),
+            _ => bail!("could not create the user {OWN_USER}; create it, or run this as another user than root"),
         }
     }
 
     fn named(name: &str) -> Result<Option<Self>> {
-        let user =
-            User::from_name(name).with_context(|| format!("cannot look up the user {name}"))?;
-        Ok(user.map(|user| Self {
-            name: user.name,
-            uid: user.uid.as_raw(),
-            gid: user.gid.as_raw(),
-        }))
+        let user = User::from_name(name).with_context(|| format!("cannot look up the user {name}"))?;
+        Ok(user.map(|user| Self { name: user.name, uid: user.uid.as_raw(), gid: user.gid.as_raw() }))
     }
 
     /// Whether this account can write in a folder, that is, also pass through every folder above it.
     fn can_write(&self, folder: &Path) -> bool {
         command(Some(self), "/bin/sh")
-            .args([
-                OsStr::new("-c"),
-                OsStr::new("cd \"$1\" && test -w ."),
-                OsStr::new("sh"),
-                folder.as_os_str(),
-            ])
+            .args([OsStr::new("-c"), OsStr::new("cd \"$1\" && test -w ."), OsStr::new("sh"), folder.as_os_str()])
             .current_dir("/")
             .stderr(Stdio::null())
             .status()
@@ -93,29 +74,18 @@ pub(crate) fn create_folder(folder: &Path, account: Option<&Account>) -> Result<
         // Somebody else may have put it into a folder that everybody can write in.
         let owner = fs::metadata(folder)?.uid();
         if owner != account.map_or_else(|| geteuid().as_raw(), |account| account.uid) {
-            bail!(
-                "{} belongs to another user; remove it, then run this again",
-                folder.display()
-            );
+            bail!("{} belongs to another user; remove it, then run this again", folder.display());
         }
     } else {
         if let Some(parent) = folder.parent() {
-            fs::create_dir_all(parent)
-                .with_context(|| format!("cannot create {}", parent.display()))?;
+            fs::create_dir_all(parent).with_context(|| format!("cannot create {}", parent.display()))?;
         }
-        DirBuilder::new()
-            .mode(0o700)
-            .create(folder)
-            .with_context(|| format!("cannot create {}", folder.display()))?;
+        DirBuilder::new().mode(0o700).create(folder).with_context(|| format!("cannot create {}", folder.display()))?;
         give(folder, account)?;
     }
     match account {
         Some(account) if !account.can_write(folder) => {
-            bail!(
-                "the user {} cannot write in {}; remove it or give it to that user",
-                account.name,
-                folder.display()
-            )
+            bail!("the user {} cannot write in {}; remove it or give it to that user", account.name, folder.display())
         }
         _ => Ok(()),
     }
@@ -126,11 +96,6 @@ pub(super) fn give(path: &Path, account: Option<&Account>) -> Result<()> {
     let Some(account) = account else {
         return Ok(());
     };
-    chown(path, Some(account.uid), Some(account.gid)).with_context(|| {
-        format!(
-            "cannot give {} to the user {}",
-            path.display(),
-            account.name
-        )
-    })
+    chown(path, Some(account.uid), Some(account.gid))
+        .with_context(|| format!("cannot give {} to the user {}", path.display(), account.name))
 }

@@ -20,9 +20,7 @@ pub fn log_tail(path: &Path) -> String {
     let log = std::fs::read(path).unwrap_or_default();
     let log = String::from_utf8_lossy(&log);
     let lines: Vec<&str> = log.lines().collect();
-    let tail = lines
-        .get(lines.len().saturating_sub(30)..)
-        .unwrap_or_default();
+    let tail = lines.get(lines.len().saturating_sub(30)..).unwrap_or_default();
     format!("{}\n  (the end of {})", tail.join("\n"), path.display())
 }
 
@@ -47,16 +45,8 @@ fn find_program(name: &str, more: &[&str]) -> Option<PathBuf> {
 
 /// A new folder for a temporary instance. It lies where every account can reach it, which `TMPDIR` may not.
 fn temporary_folder(kind: &str, account: Option<&Account>) -> Result<PathBuf> {
-    let parent = if account.is_some() {
-        PathBuf::from("/tmp")
-    } else {
-        std::env::temp_dir()
-    };
-    let folder = parent.join(format!(
-        "oms-{kind}-{}-{}",
-        std::process::id(),
-        random_hex(4)?
-    ));
+    let parent = if account.is_some() { PathBuf::from("/tmp") } else { std::env::temp_dir() };
+    let folder = parent.join(format!("oms-{kind}-{}-{}", std::process::id(), random_hex(4)?));
     account::create_folder(&folder, account)?;
     Ok(folder)
 }

@@ -34,49 +34,31 @@ impl Binaries {
     /// The newest installed PostgreSQL, or the one of the major version that made a data folder.
     pub fn find(made_by: Option<u32>) -> Option<Self> {
         let mut found: Vec<Self> = Self::folders().into_iter().filter_map(Self::at).collect();
-        found.retain(|binaries| {
-            made_by.map_or(binaries.major >= OLDEST, |major| binaries.major == major)
-        });
+        found.retain(|binaries| made_by.map_or(binaries.major >= OLDEST, |major| binaries.major == major));
         found.into_iter().max_by_key(|binaries| binaries.major)
     }
 
     fn folders() -> Vec<PathBuf> {
-        let on_path =
-            find_program("initdb", &[]).and_then(|program| program.parent().map(Path::to_owned));
+        let on_path = find_program("initdb", &[]).and_then(|program| program.parent().map(Path::to_owned));
         // Debian and Ubuntu; Homebrew on Apple silicon and on Intel; Red Hat's own packages.
-        let installed = [
-            "/usr/lib/postgresql",
-            "/opt/homebrew/opt",
-            "/usr/local/opt",
-            "/usr",
-        ]
-        .into_iter()
-        .filter_map(|parent| fs::read_dir(parent).ok())
-        .flatten()
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .map(|folder| folder.join("bin"));
+        let installed = ["/usr/lib/postgresql", "/opt/homebrew/opt", "/usr/local/opt", "/usr"]
+            .into_iter()
+            .filter_map(|parent| fs::read_dir(parent).ok())
+            .flatten()
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .map(|folder| folder.join("bin"));
         on_path.into_iter().chain(installed).collect()
     }
 
     fn at(folder: PathBuf) -> Option<Self> {
-        if !["initdb", "postgres", "pg_ctl", "psql"]
-            .iter()
-            .all(|program| folder.join(program).is_file())
-        {
+        if !["initdb", "postgres", "pg_ctl", "psql"].iter().all(|program| folder.join(program).is_file()) {
             return None;
         }
-        let output = Command::new(folder.join("postgres"))
-            .arg("--version")
-            .output()
-            .ok()?;
+        let output = Command::new(folder.join("postgres")).arg("--version").output().ok()?;
         // postgres (PostgreSQL) 15.8 (Debian 15.8-0+deb12u1), or 18beta1
         let version = String::from_utf8_lossy(&output.stdout).into_owned();
         let number = version.split_whitespace().nth(2)?;
-        let major = number
-            .split(|c: char| !c.is_ascii_digit())
-            .next()?
-            .parse()
-            .ok()?;
+        let major = number.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()?;
         Some(Self { folder, major })
     }
 
@@ -106,13 +88,8 @@ impl Postgres {
         let binaries = Binaries::find(None).with_context(not_installed)?;
         let account = Account::for_postgres()?;
         let folder = temporary_folder("postgres", account.as_ref())?;
-        let script =
-            r#""$1/pg_ctl" stop --mode=immediate --pgdata="$2/data" --timeout=20; rm -rf "$2""#;
-        let reaper = Reaper::start(
-            account.as_ref(),
-            script,
-            [binaries.folder.as_os_str(), folder.as_os_str()],
-        )?;
+        let script = r#""$1/pg_ctl" stop --mode=immediate --pgdata="$2/data" --timeout=20; rm -rf "$2""#;
+        let reaper = Reaper::start(account.as_ref(), script, [binaries.folder.as_os_str(), folder.as_os_str()])?;
         let mut postgres = Self {
             binaries,
             folder,
@@ -129,15 +106,9 @@ impl Postgres {
 
     /// The server of the development environment, with the data that `folder` keeps. It runs on after this value is
     /// gone. The password counts when the data is made, and has to be the same from then on.
-    pub fn development(
-        folder: &Path,
-        account: Option<Account>,
-        password: &str,
-        port: u16,
-    ) -> Result<Self> {
-        let made_by = fs::read_to_string(folder.join("data/PG_VERSION"))
-            .ok()
-            .and_then(|version| version.trim().parse().ok());
+    pub fn development(folder: &Path, account: Option<Account>, password: &str, port: u16) -> Result<Self> {
+        let made_by =
+            fs::read_to_string(folder.join("data/PG_VERSION")).ok().and_then(|version| version.trim().parse().ok());
         let binaries = Binaries::find(made_by).with_context(|| {
             made_by.map_or_else(not_installed, |major: u32| {
                 format!(
@@ -149,15 +120,8 @@ impl Postgres {
         })?;
         account::create_folder(folder, account.as_ref())?;
         let folder = folder.to_owned();
-        let mut postgres = Self {
-            binaries,
-            folder,
-            account,
-            port,
-            password: password.to_owned(),
-            child: None,
-            reaper: None,
-        };
+        let mut postgres =
+            Self { binaries, folder, account, port, password: password.to_owned(), child: None, reaper: None };
         if made_by.is_none() {
             postgres.initialise("scram-sha-256")?;
         }
@@ -174,10 +138,7 @@ impl Postgres {
     /// The same for another database.
     #[must_use]
     pub fn database_url(&self, database: &str) -> String {
-        format!(
-            "postgres://{USER}:{}@127.0.0.1:{}/{database}",
-            self.password, self.port
-        )
+        format!("postgres://{USER}:{}@127.0.0.1:{}/{database}", self.password, self.port)
     }
 
     /// The port it listens on.
@@ -194,12 +155,7 @@ impl Postgres {
 
     /// Creates a database unless it is there.
     pub fn ensure_database(&self, name: &str) -> Result<()> {
-        if self
-            .psql(&format!(
-                "SELECT 1 FROM pg_database WHERE datname = '{name}'"
-            ))?
-            .is_empty()
-        {
+        if self.psql(&format!("SELECT 1 FROM pg_database WHERE datname = '{name}'"))?.is_empty() {
             self.psql(&format!("CREATE DATABASE \"{name}\""))?;
         }
         Ok(())
@@ -211,25 +167,13 @@ impl Postgres {
             return Ok(());
         }
         let log_path = self.folder.join("postgres.log");
-        let log = File::create(&log_path)
-            .with_context(|| format!("cannot write {}", log_path.display()))?;
+        let log = File::create(&log_path).with_context(|| format!("cannot write {}", log_path.display()))?;
         let mut command = self.command("postgres");
-        command
-            .arg("-D")
-            .arg(self.data())
-            .args(["-p", &self.port.to_string()]);
+        command.arg("-D").arg(self.data()).args(["-p", &self.port.to_string()]);
         // No Unix socket: its path may have 107 bytes, and a checkout may lie deeper than that.
-        let mut settings = vec![
-            "listen_addresses=127.0.0.1",
-            "unix_socket_directories=",
-            "max_connections=200",
-        ];
+        let mut settings = vec!["listen_addresses=127.0.0.1", "unix_socket_directories=", "max_connections=200"];
         if self.reaper.is_some() {
-            settings.extend([
-                "fsync=off",
-                "full_page_writes=off",
-                "synchronous_commit=off",
-            ]);
+            settings.extend(["fsync=off", "full_page_writes=off", "synchronous_commit=off"]);
         }
         for setting in settings {
             command.args(["-c", setting]);
@@ -240,9 +184,7 @@ impl Postgres {
             .stdout(log)
             .process_group(0)
             .spawn()
-            .with_context(|| {
-                format!("cannot run {}", self.binaries.program("postgres").display())
-            })?;
+            .with_context(|| format!("cannot run {}", self.binaries.program("postgres").display()))?;
         self.child = Some(child);
         let ready = wait::until("PostgreSQL did not answer", Duration::from_secs(60), || {
             interrupt::check()?;
@@ -265,8 +207,7 @@ impl Postgres {
     pub fn stop(&mut self) -> Result<()> {
         if let Some(mut child) = self.child.take() {
             if child.try_wait()?.is_none() {
-                kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGQUIT)
-                    .context("cannot end PostgreSQL")?;
+                kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGQUIT).context("cannot end PostgreSQL")?;
             }
             child.wait().context("cannot wait for PostgreSQL")?;
         }
@@ -331,10 +272,7 @@ impl Postgres {
             .output()
             .context("cannot run psql")?;
         if !output.status.success() {
-            bail!(
-                "PostgreSQL refused `{statement}`: {}",
-                String::from_utf8_lossy(&output.stderr).trim()
-            );
+            bail!("PostgreSQL refused `{statement}`: {}", String::from_utf8_lossy(&output.stderr).trim());
         }
         Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
     }
@@ -371,7 +309,5 @@ impl Drop for Postgres {
 }
 
 fn not_installed() -> String {
-    format!(
-        "PostgreSQL {OLDEST} or newer is not installed; `cargo xtask test` and `cargo xtask dev` install it"
-    )
+    format!("PostgreSQL {OLDEST} or newer is not installed; `cargo xtask test` and `cargo xtask dev` install it")
 }

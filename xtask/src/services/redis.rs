@@ -36,8 +36,7 @@ impl Redis {
     /// Whether redis-server and redis-cli are installed.
     #[must_use]
     pub fn is_installed() -> bool {
-        find_program("redis-server", &FOLDERS).is_some()
-            && find_program("redis-cli", &FOLDERS).is_some()
+        find_program("redis-server", &FOLDERS).is_some() && find_program("redis-cli", &FOLDERS).is_some()
     }
 
     /// A new, empty Redis on a free port, gone with this value.
@@ -62,11 +61,7 @@ impl Redis {
         let folder = temporary_folder("redis", None)?;
         let script = r#"kill -KILL "$(cat "$1/redis.pid")"; rm -rf "$1""#;
         let reaper = Reaper::start(None, script, [folder.as_os_str()])?;
-        let port = if cluster {
-            ports::free_with_cluster_bus()?
-        } else {
-            ports::free()?
-        };
+        let port = if cluster { ports::free_with_cluster_bus()? } else { ports::free()? };
         let mut redis = Self::new(folder, port, cluster)?;
         redis.reaper = Some(reaper);
         redis.start()?;
@@ -82,17 +77,9 @@ impl Redis {
     }
 
     fn new(folder: PathBuf, port: u16, cluster: bool) -> Result<Self> {
-        let server = find_program("redis-server", &FOLDERS).context(
-            "redis-server is not installed; `cargo xtask test` and `cargo xtask dev` install it",
-        )?;
-        Ok(Self {
-            server,
-            folder,
-            port,
-            cluster,
-            child: None,
-            reaper: None,
-        })
+        let server = find_program("redis-server", &FOLDERS)
+            .context("redis-server is not installed; `cargo xtask test` and `cargo xtask dev` install it")?;
+        Ok(Self { server, folder, port, cluster, child: None, reaper: None })
     }
 
     /// `redis://127.0.0.1:PORT`
@@ -119,32 +106,17 @@ impl Redis {
             return Ok(());
         }
         let log_path = self.folder.join("redis.log");
-        let log = File::create(&log_path)
-            .with_context(|| format!("cannot write {}", log_path.display()))?;
+        let log = File::create(&log_path).with_context(|| format!("cannot write {}", log_path.display()))?;
         let mut command = account::command(None, &self.server);
         command
-            .args([
-                "--bind",
-                "127.0.0.1",
-                "--port",
-                &self.port.to_string(),
-                "--save",
-                "",
-                "--appendonly",
-                "no",
-            ])
+            .args(["--bind", "127.0.0.1", "--port", &self.port.to_string(), "--save", "", "--appendonly", "no"])
             .arg("--dir")
             .arg(&self.folder)
             .arg("--pidfile")
             .arg(self.folder.join("redis.pid"));
         if self.cluster {
             // Without an address of its own to announce, a lone node tells its clients an empty one.
-            command.args([
-                "--cluster-enabled",
-                "yes",
-                "--cluster-announce-ip",
-                "127.0.0.1",
-            ]);
+            command.args(["--cluster-enabled", "yes", "--cluster-announce-ip", "127.0.0.1"]);
         }
         let child = command
             .current_dir(&self.folder)
@@ -165,10 +137,7 @@ impl Redis {
             }
             // Another Redis may have taken the port a moment earlier: the process id tells.
             let info = cli(&port, &["INFO", "server"]).unwrap_or_default();
-            Ok(info
-                .lines()
-                .any(|line| line.trim() == format!("process_id:{pid}"))
-                .then_some(()))
+            Ok(info.lines().any(|line| line.trim() == format!("process_id:{pid}")).then_some(()))
         });
         if ready.is_err() {
             self.kill();
@@ -184,8 +153,7 @@ impl Redis {
     /// Ends it, as an outage would look to its clients.
     pub fn stop(&mut self) -> Result<()> {
         if let Some(mut child) = self.child.take() {
-            kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGTERM)
-                .context("cannot end Redis")?;
+            kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGTERM).context("cannot end Redis")?;
             child.wait().context("cannot wait for Redis")?;
         }
         Ok(())
@@ -199,23 +167,14 @@ impl Redis {
     }
 
     fn has_slots(&self) -> Result<bool> {
-        Ok(self
-            .cli(&["CLUSTER", "INFO"])?
-            .contains("cluster_slots_assigned:16384"))
+        Ok(self.cli(&["CLUSTER", "INFO"])?.contains("cluster_slots_assigned:16384"))
     }
 
     fn wait_for_cluster(&self) -> Result<()> {
-        wait::until(
-            "the Redis cluster was not complete",
-            Duration::from_secs(20),
-            || {
-                interrupt::check()?;
-                Ok(self
-                    .cli(&["CLUSTER", "INFO"])?
-                    .contains("cluster_state:ok")
-                    .then_some(()))
-            },
-        )
+        wait::until("the Redis cluster was not complete", Duration::from_secs(20), || {
+            interrupt::check()?;
+            Ok(self.cli(&["CLUSTER", "INFO"])?.contains("cluster_state:ok").then_some(()))
+        })
     }
 
     fn cli(&self, command: &[&str]) -> Result<String> {
@@ -235,16 +194,10 @@ impl Drop for Redis {
 
 fn cli(port: &str, command: &[&str]) -> Result<String> {
     let program = find_program("redis-cli", &FOLDERS).context("redis-cli is not installed")?;
-    let output = Command::new(program)
-        .args(["-h", "127.0.0.1", "-p", port])
-        .args(command)
-        .output()?;
+    let output = Command::new(program).args(["-h", "127.0.0.1", "-p", port]).args(command).output()?;
     let answer = String::from_utf8_lossy(&output.stdout).into_owned();
     if !output.status.success() || answer.starts_with("ERR") {
-        bail!(
-            "Redis refused: {answer}{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
+        bail!("Redis refused: {answer}{}", String::from_utf8_lossy(&output.stderr));
     }
     Ok(answer)
 }

@@ -88,9 +88,12 @@ impl ApiKeys {
         let mut faults = Faults::default();
         let draft = parse(input, known_roles, &mut faults);
         faults.finish(Code::InvalidRequest)?;
-        let Some((name, roles, expires_at)) = draft else { return Err(Error::internal("a key without faults is missing")) };
+        let Some((name, roles, expires_at)) = draft else {
+            return Err(Error::internal("a key without faults is missing"));
+        };
         let secret = new_secret();
-        let key = repository::insert(&self.pool, context, ApiKeyId::new().0, &name, &hash(&secret), &roles, expires_at).await?;
+        let key = repository::insert(&self.pool, context, ApiKeyId::new().0, &name, &hash(&secret), &roles, expires_at)
+            .await?;
         Ok((key, Secret::new(secret)))
     }
 
@@ -129,7 +132,8 @@ fn parse(input: &Value, known_roles: &[String], faults: &mut Faults) -> Option<D
     let expires_at = fields.any_text("expiresAt", faults).and_then(|text| match DateTime::parse_from_rfc3339(text) {
         Ok(time) if time > Utc::now() => Some(time.to_utc()),
         _ => {
-            faults.push(fields.at("expiresAt"), FaultKind::Malformed { expected: "an RFC 3339 timestamp in the future" });
+            faults
+                .push(fields.at("expiresAt"), FaultKind::Malformed { expected: "an RFC 3339 timestamp in the future" });
             None
         }
     });

@@ -103,7 +103,13 @@ impl Audit {
     }
 
     /// A page of entries, newest first.
-    pub async fn list(&self, context: &Context, filter: &AuditFilter, cursor: Option<&str>, limit: u32) -> Result<Page<AuditEntry>> {
+    pub async fn list(
+        &self,
+        context: &Context,
+        filter: &AuditFilter,
+        cursor: Option<&str>,
+        limit: u32,
+    ) -> Result<Page<AuditEntry>> {
         context.require(Permission::AuditRead)?;
         if !(1..=MAX_LIMIT).contains(&limit) {
             return Err(parameter("limit", FaultKind::Malformed { expected: "a whole number from 1 to 200" }));
@@ -132,7 +138,8 @@ fn shown(mut entry: AuditEntry) -> Result<AuditEntry> {
 
 fn public(entity_type: &str, document: Option<Value>) -> Result<Option<Value>> {
     fn json<E: Entity>(document: Value) -> Result<Value> {
-        let entity: E = serde_json::from_value(document).map_err(|error| Error::internal(format_args!("malformed audit row: {error}")))?;
+        let entity: E = serde_json::from_value(document)
+            .map_err(|error| Error::internal(format_args!("malformed audit row: {error}")))?;
         Ok(entity.to_json())
     }
     let Some(document) = document else { return Ok(None) };

@@ -188,7 +188,10 @@ fn ends(fields: &mut Fields<'_>, base: Option<&Value>, faults: &mut Faults) -> O
     let cardinality = fields.require("cardinality", text, faults).and_then(|text| {
         let parsed = Cardinality::parse(text);
         if parsed.is_none() {
-            faults.push(fields.at("cardinality"), FaultKind::NotOneOf { allowed: "ONE_TO_ONE, ONE_TO_MANY, MANY_TO_MANY" });
+            faults.push(
+                fields.at("cardinality"),
+                FaultKind::NotOneOf { allowed: "ONE_TO_ONE, ONE_TO_MANY, MANY_TO_MANY" },
+            );
         }
         parsed
     });
@@ -206,7 +209,8 @@ pub(crate) fn merge(current: &Value, patch: &Value, faults: &mut Faults) -> Opti
     let empty = Map::new();
     let known = current.as_object().unwrap_or(&empty);
     for (key, value) in patch.as_object().unwrap_or(&empty) {
-        let optional = ["description", "category", "changeDescription", "tags", "properties", "baseDatasets", "metadata"];
+        let optional =
+            ["description", "category", "changeDescription", "tags", "properties", "baseDatasets", "metadata"];
         if value.is_null() && !known.contains_key(key) && !optional.contains(&key.as_str()) {
             faults.push(step("", key), FaultKind::UnknownField);
         }

@@ -1,6 +1,8 @@
 //! What object types and link types have in common: a definition, who wrote it when, and where its references point.
 
 mod draft;
+#[cfg(test)]
+mod tests;
 mod view;
 
 use std::collections::BTreeMap;
@@ -11,6 +13,8 @@ use serde_json::{Map, Value};
 
 pub use draft::{Draft, WantedEnd, WantedEnds};
 pub(crate) use draft::{as_written, merge, same};
+#[cfg(feature = "openapi")]
+pub use view::ValidatorSchema;
 pub use view::{DefinitionView, PropertyView};
 
 use crate::{

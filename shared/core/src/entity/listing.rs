@@ -83,7 +83,12 @@ pub(super) struct ListRow {
 }
 
 /// Asks for one item more than the page has, to know whether another page follows.
-pub(super) fn query(columns: &Columns, tenant: &TenantId, list: &ListQuery, after: Option<&Position>) -> QueryBuilder<Postgres> {
+pub(super) fn query(
+    columns: &Columns,
+    tenant: &TenantId,
+    list: &ListQuery,
+    after: Option<&Position>,
+) -> QueryBuilder<Postgres> {
     let mut sql = QueryBuilder::new("SELECT ARRAY(SELECT ");
     sql.push(columns.document).push("::text FROM ").push(columns.from);
     filter(&mut sql, tenant, &list.filter);

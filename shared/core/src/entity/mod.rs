@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 pub use listing::{Filter, ListQuery};
 pub use read::MAX_INSTANCES;
+pub use store::Store;
 pub use write::{Deleted, MAX_BATCH};
 
 use crate::{

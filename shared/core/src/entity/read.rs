@@ -115,8 +115,10 @@ impl<E: Store> Service<E> {
 
         let limit = usize::try_from(list.limit).unwrap_or(usize::MAX);
         let has_more = page.documents.len() > limit;
-        let items = page.documents.iter().take(limit).map(|document| Self::parse(document)).collect::<Result<Vec<E>>>()?;
-        let cursors = items.iter().map(|item| Position { value: sort_value(item, list.sort.by), id: item.id() }.encode(digest));
+        let items =
+            page.documents.iter().take(limit).map(|document| Self::parse(document)).collect::<Result<Vec<E>>>()?;
+        let cursors =
+            items.iter().map(|item| Position { value: sort_value(item, list.sort.by), id: item.id() }.encode(digest));
         Ok(Page { cursors: cursors.collect(), items, has_more, total: page.total })
     }
 
@@ -127,7 +129,13 @@ impl<E: Store> Service<E> {
     }
 
     /// The versions of a type, newest first, below `before` if that is given; those of a deleted type by its id.
-    pub async fn versions(&self, context: &Context, key: &TypeKey, before: Option<i32>, limit: u32) -> Result<Vec<VersionInfo>> {
+    pub async fn versions(
+        &self,
+        context: &Context,
+        key: &TypeKey,
+        before: Option<i32>,
+        limit: u32,
+    ) -> Result<Vec<VersionInfo>> {
         context.require(E::RIGHTS.read)?;
         let rows = versions::list(&self.pool, E::KIND, &context.tenant, key, before, i64::from(limit)).await?;
         if rows.is_empty() && before.is_none() {
@@ -179,7 +187,10 @@ impl<E: Store> Service<E> {
         context.require(E::RIGHTS.read)?;
         if instances.len() > MAX_INSTANCES {
             let kind = FaultKind::TooMany { max: MAX_INSTANCES, actual: instances.len() };
-            return Err(Error::Invalid { aggregate: Code::InvalidRequest, faults: vec![Fault::at("/instances", kind)] });
+            return Err(Error::Invalid {
+                aggregate: Code::InvalidRequest,
+                faults: vec![Fault::at("/instances", kind)],
+            });
         }
         let entity = match version {
             None => self.find(context, key).await?,
@@ -212,8 +223,9 @@ fn sort_value<E: Entity>(entity: &E, by: SortBy) -> SortValue {
 }
 
 fn info(row: &VersionRow) -> Result<VersionInfo> {
-    let action = serde_json::from_value::<Action>(Value::from(row.action.as_str()))
-        .map_err(|error| Error::internal(format_args!("malformed version {} {}: {error}", row.entity_id, row.version)))?;
+    let action = serde_json::from_value::<Action>(Value::from(row.action.as_str())).map_err(|error| {
+        Error::internal(format_args!("malformed version {} {}: {error}", row.entity_id, row.version))
+    })?;
     Ok(VersionInfo {
         version: row.version,
         action,
@@ -222,4 +234,3 @@ fn info(row: &VersionRow) -> Result<VersionInfo> {
         created_by: row.created_by.clone(),
     })
 }
-

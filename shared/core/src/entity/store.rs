@@ -33,7 +33,10 @@ pub trait Store: Entity {
 
     /// Writes types and all that a write leaves behind. A row whose expected version is not current is left out of the
     /// answer, and nothing is written for it.
-    fn write(db: &mut PgConnection, statement: &Statement<'_>) -> impl Future<Output = sqlx::Result<Vec<Outcome>>> + Send;
+    fn write(
+        db: &mut PgConnection,
+        statement: &Statement<'_>,
+    ) -> impl Future<Output = sqlx::Result<Vec<Outcome>>> + Send;
 
     /// Those of the folded names that live types have, with their ids.
     fn taken_names<'a>(

@@ -22,8 +22,7 @@ use crate::{
     name::TypeKey,
     object_type::repository as object_types,
     postgres::{Refusal, refusal},
-    property,
-    search,
+    property, search,
     version::{Action, compare},
 };
 
@@ -128,9 +127,8 @@ impl<E: Store> Service<E> {
         for _ in 0..ATTEMPTS {
             let json = base.to_json();
             let mut faults = Faults::default();
-            let draft = merge(&json, patch, &mut faults).and_then(|merged| {
-                Draft::parse(E::KIND, &merged, Some((base.definition(), &json)), "", &mut faults)
-            });
+            let draft = merge(&json, patch, &mut faults)
+                .and_then(|merged| Draft::parse(E::KIND, &merged, Some((base.definition(), &json)), "", &mut faults));
             faults.finish(E::INVALID)?;
             let Some(draft) = draft else { return Err(Error::internal("a draft without faults is missing")) };
 
@@ -154,7 +152,8 @@ impl<E: Store> Service<E> {
             row.action = Action::Update;
             row.expected = base.stamp().version;
             row.refs = references(&draft, Some(base.definition()), &siblings);
-            (row.source_id, row.source_name, row.target_id, row.target_name, row.cardinality) = ends(&draft, Some(&base));
+            (row.source_id, row.source_name, row.target_id, row.target_name, row.cardinality) =
+                ends(&draft, Some(&base));
             row.change_description = draft.change_description.clone();
             row.old = serde_json::to_value(&base).ok();
             row.changes = changes;
@@ -181,7 +180,13 @@ impl<E: Store> Service<E> {
     }
 
     /// Deletes a type. An object type in use is refused, unless only links use it and `cascade` lets them go with it.
-    pub async fn delete(&self, context: &Context, key: &TypeKey, expected: Option<i32>, cascade: bool) -> Result<Deleted> {
+    pub async fn delete(
+        &self,
+        context: &Context,
+        key: &TypeKey,
+        expected: Option<i32>,
+        cascade: bool,
+    ) -> Result<Deleted> {
         context.require(E::RIGHTS.delete)?;
         let cascade = cascade && E::KIND == Kind::ObjectType;
         if cascade {
@@ -203,7 +208,8 @@ impl<E: Store> Service<E> {
                 }
                 Written::Now(outcomes) => {
                     let tombstone = |outcome: &Outcome| {
-                        let kind = if outcome.kind == Kind::LinkType.as_str() { Kind::LinkType } else { Kind::ObjectType };
+                        let kind =
+                            if outcome.kind == Kind::LinkType.as_str() { Kind::LinkType } else { Kind::ObjectType };
                         let (id, version) = (outcome.id, outcome.version);
                         async move { self.cache.keep_entity(kind, &context.tenant, id, version, None, None).await }
                     };
@@ -227,7 +233,8 @@ impl<E: Store> Service<E> {
             return Ok(earlier);
         }
         for _ in 0..ATTEMPTS {
-            let latest = E::fetch_latest(&self.pool, &context.tenant, key).await?.ok_or_else(|| Self::not_found(key))?;
+            let latest =
+                E::fetch_latest(&self.pool, &context.tenant, key).await?.ok_or_else(|| Self::not_found(key))?;
             if !latest.is_deleted {
                 return Err(Error::NotDeleted { key: key.to_string() });
             }
@@ -287,7 +294,9 @@ impl<E: Store> Service<E> {
         let Some(key) = &context.idempotency else { return Ok(None) };
         match idempotency::recall(&self.pool, context, key).await? {
             None => Ok(None),
-            Some(earlier) if earlier.body_hash == key.body_hash => self.replay(context, &earlier.entities).await.map(Some),
+            Some(earlier) if earlier.body_hash == key.body_hash => {
+                self.replay(context, &earlier.entities).await.map(Some)
+            }
             Some(_) => Err(Error::IdempotencyKeyReused),
         }
     }
@@ -336,7 +345,9 @@ impl<E: Store> Service<E> {
         }
         // The lock is a statement of its own: a statement's snapshot is older than the locks that it waits for.
         let tenant = statement.context.tenant.as_str().bytes();
-        let number = tenant.fold(0x6f6d_735f_6c6f_636b_u64, |hash, byte| hash.rotate_left(5) ^ u64::from(byte).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let number = tenant.fold(0x6f6d_735f_6c6f_636b_u64, |hash, byte| {
+            hash.rotate_left(5) ^ u64::from(byte).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+        });
         let begin = format!("BEGIN; SELECT pg_advisory_xact_lock({})", number.cast_signed());
         let mut transaction = self.pool.begin_with(AssertSqlSafe(begin)).await?;
         let outcomes = E::write(&mut transaction, statement).await?;
@@ -366,7 +377,9 @@ impl<E: Store> Service<E> {
         }
         for (pointer, id, name, key) in wanted {
             let there = match (&id, &name) {
-                (Some(id), _) => found.iter().any(|(known, _)| known == id) || (E::KIND == Kind::ObjectType && own.contains(id)),
+                (Some(id), _) => {
+                    found.iter().any(|(known, _)| known == id) || (E::KIND == Kind::ObjectType && own.contains(id))
+                }
                 (None, Some(name)) => found.iter().any(|(_, known)| known == name),
                 (None, None) => true,
             };

@@ -52,7 +52,11 @@ impl Store for LinkType {
         }
     }
 
-    async fn fetch_latest<'a>(db: impl PgExecutor<'a> + 'a, tenant: &TenantId, key: &TypeKey) -> sqlx::Result<Option<LatestState>> {
+    async fn fetch_latest<'a>(
+        db: impl PgExecutor<'a> + 'a,
+        tenant: &TenantId,
+        key: &TypeKey,
+    ) -> sqlx::Result<Option<LatestState>> {
         sqlx::query_as!(
             LatestState,
             r#"SELECT t.id, t.version, t.is_deleted, v.snapshot::text AS "document!"
@@ -118,7 +122,11 @@ impl Store for LinkType {
         .await
     }
 
-    async fn taken_names<'a>(db: impl PgExecutor<'a> + 'a, tenant: &TenantId, names: &[String]) -> sqlx::Result<Vec<(String, uuid::Uuid)>> {
+    async fn taken_names<'a>(
+        db: impl PgExecutor<'a> + 'a,
+        tenant: &TenantId,
+        names: &[String],
+    ) -> sqlx::Result<Vec<(String, uuid::Uuid)>> {
         let rows = sqlx::query!(
             r#"SELECT lower(name) AS "name!", id FROM link_types
             WHERE tenant_id = $1 AND NOT is_deleted AND lower(name) = ANY($2)"#,

@@ -14,10 +14,8 @@ use crate::{
 };
 
 impl Store for ObjectType {
-    const COLUMNS: Columns = Columns {
-        from: "object_types t",
-        document: "object_type_document(t, references_of(t.tenant_id, t.id))",
-    };
+    const COLUMNS: Columns =
+        Columns { from: "object_types t", document: "object_type_document(t, references_of(t.tenant_id, t.id))" };
 
     async fn fetch<'a>(db: impl PgExecutor<'a> + 'a, tenant: &TenantId, key: &TypeKey) -> sqlx::Result<Option<String>> {
         match key {
@@ -44,7 +42,11 @@ impl Store for ObjectType {
         }
     }
 
-    async fn fetch_latest<'a>(db: impl PgExecutor<'a> + 'a, tenant: &TenantId, key: &TypeKey) -> sqlx::Result<Option<LatestState>> {
+    async fn fetch_latest<'a>(
+        db: impl PgExecutor<'a> + 'a,
+        tenant: &TenantId,
+        key: &TypeKey,
+    ) -> sqlx::Result<Option<LatestState>> {
         sqlx::query_as!(
             LatestState,
             r#"SELECT t.id, t.version, t.is_deleted, v.snapshot::text AS "document!"
@@ -120,7 +122,11 @@ impl Store for ObjectType {
         .await
     }
 
-    async fn taken_names<'a>(db: impl PgExecutor<'a> + 'a, tenant: &TenantId, names: &[String]) -> sqlx::Result<Vec<(String, uuid::Uuid)>> {
+    async fn taken_names<'a>(
+        db: impl PgExecutor<'a> + 'a,
+        tenant: &TenantId,
+        names: &[String],
+    ) -> sqlx::Result<Vec<(String, uuid::Uuid)>> {
         let rows = sqlx::query!(
             r#"SELECT lower(name) AS "name!", id FROM object_types
             WHERE tenant_id = $1 AND NOT is_deleted AND lower(name) = ANY($2)"#,

@@ -1,6 +1,8 @@
 //! Properties of object types and link types (specification 3.2, 4.2): eight data types, five validators.
 
 mod parse;
+#[cfg(test)]
+pub(crate) mod tests;
 mod validate;
 
 use std::collections::BTreeMap;
@@ -160,7 +162,8 @@ pub struct Wanted {
 pub fn walk<'a>(properties: &'a [Property], required: bool, visit: &mut impl FnMut(&'a Property, bool)) {
     for property in properties {
         // A list may be empty, and a default stands in: neither forces the existence of anything.
-        let forced = required && property.required && property.data_type != DataType::Array && property.default_value.is_none();
+        let forced =
+            required && property.required && property.data_type != DataType::Array && property.default_value.is_none();
         visit(property, forced);
         walk(property.properties.as_deref().unwrap_or_default(), forced, visit);
     }

@@ -8,7 +8,7 @@ use super::{DataType, InstanceValidator, MAX_DEPTH, MAX_PROPERTIES, Property, Va
 use crate::{
     fault::FaultKind,
     id::PropertyId,
-    input::{Fields, Faults, step, type_of},
+    input::{Faults, Fields, step, type_of},
     name::{PropertyName, TypeKey},
 };
 
@@ -105,15 +105,19 @@ fn parse_one(
     faults: &mut Faults,
 ) -> Option<Property> {
     let display_name = fields.text("displayName", 1, 255, faults);
-    let data_type = data_type(&mut fields, "dataType", true, faults);
     let required = fields.flag("required", faults);
     let unique = fields.flag("unique", faults);
     let indexed = fields.flag("indexed", faults);
     let description = fields.text("description", 0, 65_536, faults).map(str::to_owned);
     let metadata = fields.object("metadata", faults).unwrap_or_default();
+
+    let before = faults.len();
+    let data_type = data_type(&mut fields, "dataType", true, faults);
     let item_type = data_type_of_items(&mut fields, data_type, faults);
     let element = if data_type == Some(DataType::Array) { item_type } else { data_type };
-    let applies_to = |only: DataType| element.is_none_or(|element| element == only);
+    // Where the data type itself is at fault, nothing is held against it; the items of a list may also be anything.
+    let unknown = faults.len() > before;
+    let applies_to = |only: DataType| element.map_or(unknown, |element| element == only);
 
     let at = fields.at("properties");
     let nested = fields.array("properties", MAX_PROPERTIES, faults);
@@ -135,8 +139,8 @@ fn parse_one(
         }
     }
 
-    let before = faults.len();
-    let validators = validators(&mut fields, element, faults);
+    let validators = validators(&mut fields, &applies_to, element, faults);
+    let sound = faults.len() == before;
     let default_value = fields.value("defaultValue").cloned();
     let default_at = fields.at("defaultValue");
     fields.finish(faults);
@@ -159,8 +163,9 @@ fn parse_one(
     };
     // A default is judged by the property's own rules, once these are sound.
     if let Some(value) = &property.default_value {
+        let before = faults.len();
         crate::input::refuse_nul(value, &default_at, faults);
-        if faults.len() == before {
+        if sound && faults.len() == before {
             let validator = InstanceValidator::new(std::slice::from_ref(&property));
             validator.check_value(0, value, &default_at, faults);
         }
@@ -200,7 +205,12 @@ fn data_type_of_items(fields: &mut Fields<'_>, data_type: Option<DataType>, faul
     }
 }
 
-fn validators(fields: &mut Fields<'_>, element: Option<DataType>, faults: &mut Faults) -> Vec<Validator> {
+fn validators(
+    fields: &mut Fields<'_>,
+    applies_to: &impl Fn(DataType) -> bool,
+    element: Option<DataType>,
+    faults: &mut Faults,
+) -> Vec<Validator> {
     let list = fields.at("validators");
     let mut validators: Vec<Validator> = Vec::new();
     for (index, item) in fields.array("validators", 5, faults).unwrap_or_default().iter().enumerate() {
@@ -224,7 +234,7 @@ fn validators(fields: &mut Fields<'_>, element: Option<DataType>, faults: &mut F
                     Validator::Min(_) | Validator::Max(_) => DataType::Number,
                     _ => DataType::String,
                 };
-                if element.is_some_and(|element| element != fits) {
+                if !applies_to(fits) {
                     let data_type = element.map_or("ARRAY", DataType::as_str);
                     faults.push(at_type, FaultKind::ValidatorNotApplicable { validator: validator.name(), data_type });
                 } else if validators.iter().any(|earlier| earlier.name() == validator.name()) {

@@ -176,7 +176,9 @@ impl Compiled<'_> {
 }
 
 fn is_date(text: &str) -> bool {
-    text.len() == 10 && NaiveDate::parse_from_str(text, "%Y-%m-%d").is_ok()
+    // chrono also takes signs, spaces and single digits.
+    let form = |(i, b): (usize, u8)| if i == 4 || i == 7 { b == b'-' } else { b.is_ascii_digit() };
+    text.len() == 10 && text.bytes().enumerate().all(form) && NaiveDate::parse_from_str(text, "%Y-%m-%d").is_ok()
 }
 
 fn is_date_time(text: &str) -> bool {

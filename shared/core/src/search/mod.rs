@@ -72,7 +72,7 @@ impl Search {
         Self { pool, cache }
     }
 
-    /// The best results first: an exact name, then full text by weight; where that finds nothing, what is spelled alike.
+    /// The best results first: an exact name, then full text by weight, and what is spelled alike where there is room.
     pub async fn search(&self, context: &Context, query: SearchQuery<'_>) -> Result<Vec<Hit>> {
         if query.kind != Some(Kind::LinkType) {
             context.require(Permission::ObjectTypeRead)?;

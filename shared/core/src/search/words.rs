@@ -82,7 +82,11 @@ impl Words {
                 let ideographic = is_cjk(first);
                 let end = rest.char_indices().find(|(_, c)| is_cjk(*c) != ideographic).map_or(rest.len(), |(at, _)| at);
                 let (part, after) = rest.split_at(end);
-                if ideographic { self.pairs(part) } else { self.camel(part) }
+                if ideographic {
+                    self.pairs(part)
+                } else {
+                    self.camel(part)
+                }
                 rest = after;
             }
         }

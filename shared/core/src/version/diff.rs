@@ -19,7 +19,8 @@ type References = BTreeMap<PropertyId, TypeRef>;
 pub fn compare<E: Entity>(old: &E, new: &E) -> Vec<FieldChange> {
     let mut changes = Vec::new();
     let (a, b) = (old.definition(), new.definition());
-    let mut field = |name: &str, old: Option<Value>, new: Option<Value>| changes.extend(FieldChange::between(name, old, new));
+    let mut field =
+        |name: &str, old: Option<Value>, new: Option<Value>| changes.extend(FieldChange::between(name, old, new));
     field("name", to_json(&a.name), to_json(&b.name));
     field("displayName", to_json(&a.display_name), to_json(&b.display_name));
     field("description", a.description.as_ref().and_then(to_json), b.description.as_ref().and_then(to_json));
@@ -87,7 +88,14 @@ fn compare_level(old: &Level<'_>, new: &Level<'_>, path: &str, changes: &mut Vec
     }
 }
 
-fn compare_property(a: &Property, a_refs: &References, b: &Property, b_refs: &References, path: &str, out: &mut Vec<FieldChange>) {
+fn compare_property(
+    a: &Property,
+    a_refs: &References,
+    b: &Property,
+    b_refs: &References,
+    path: &str,
+    out: &mut Vec<FieldChange>,
+) {
     let mut field = |name: &str, old: Option<Value>, new: Option<Value>| {
         out.extend(FieldChange::between(format!("{path}.{name}"), old, new));
     };
@@ -105,11 +113,16 @@ fn compare_property(a: &Property, a_refs: &References, b: &Property, b_refs: &Re
     let (old, new) = (a_refs.get(&a.id), b_refs.get(&b.id));
     // By identity, as with the ends of link types.
     if old.map(|target| target.id) != new.map(|target| target.id) {
-        field("referenceTo", old.and_then(|target| to_json(&target.name)), new.and_then(|target| to_json(&target.name)));
+        field(
+            "referenceTo",
+            old.and_then(|target| to_json(&target.name)),
+            new.and_then(|target| to_json(&target.name)),
+        );
     }
     match (&a.properties, &b.properties) {
         (Some(old), Some(new)) => {
-            let (old, new) = (Level { properties: old, references: a_refs }, Level { properties: new, references: b_refs });
+            let (old, new) =
+                (Level { properties: old, references: a_refs }, Level { properties: new, references: b_refs });
             compare_level(&old, &new, &format!("{path}.properties"), out);
         }
         (old, new) => {

@@ -2,6 +2,8 @@
 
 mod diff;
 pub(crate) mod repository;
+#[cfg(test)]
+mod tests;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};

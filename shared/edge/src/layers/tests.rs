@@ -5,6 +5,7 @@ use axum::{
 use http::StatusCode;
 use http_body_util::BodyExt;
 use oms_core::{
+    config::{PostgresConfig, RedisConfig, Source},
     error::Code,
     fault::{Fault, FaultKind, Location},
 };
@@ -17,7 +18,9 @@ use crate::{JsonBody, authentication::tests::token, config::tests::config, healt
 
 /// Nothing answers behind it: what is tested here needs no database, and must bear its loss.
 fn registry() -> Registry {
-    Registry::stub()
+    let mut source =
+        Source::from_pairs([("DATABASE_URL", "postgres://nobody@127.0.0.1:1/none"), ("DB_ACQUIRE_TIMEOUT_MS", "50")]);
+    Registry::connect_lazy(&PostgresConfig::read(&mut source), &RedisConfig::read(&mut source)).unwrap()
 }
 
 fn service(more: &[(&str, &str)]) -> Router {
@@ -292,6 +295,26 @@ async fn liveness_needs_no_token() {
         let answer = get_(&router, path, &[]).await;
         assert_eq!((answer.status, answer.json()), (200, json!({ "status": "alive" })));
     }
+}
+
+#[tokio::test]
+async fn without_a_database_nothing_is_ready_and_why_is_not_told_to_everybody() {
+    let router = service(&[]);
+    for path in ["/ready", "/health/ready"] {
+        let answer = get_(&router, path, &[]).await;
+        let health = answer.json();
+        assert_eq!((answer.status, &health["status"]), (503, &json!("unhealthy")));
+        assert_eq!(health["checks"]["database"]["status"], "unhealthy");
+        assert_eq!(health["checks"]["redis"]["status"], "healthy", "{health}");
+        assert!(!answer.text.contains("127.0.0.1") && !answer.text.contains("nobody"), "{health}");
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_can_not_be_looked_up_is_no_failed_login() {
+    let answer = get_(&service(&[]), "/who", &[("x-api-key", "oms_something")]).await;
+    answer.is_problem(503, "SERVICE_UNAVAILABLE");
+    get_(&service(&[]), "/who", &[("x-api-key", "not a key of ours")]).await.is_problem(401, "UNAUTHENTICATED");
 }
 
 #[tokio::test]

@@ -139,6 +139,9 @@ fn form(english: &'static str) -> &'static str {
         "a number" => "숫자",
         "a regular expression" => "정규식",
         "a whole number of 0 or more" => "0 이상의 정수",
+        "a whole number from 1 to 100" => "1에서 100 사이의 정수",
+        "a role of the configuration" => "설정에 있는 역할",
+        "an RFC 3339 timestamp in the future" => "미래의 RFC 3339 시각",
         "a whole number from 1 to 200" => "1에서 200 사이의 정수",
         other => other,
     }

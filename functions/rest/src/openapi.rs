@@ -1,0 +1,225 @@
+//! The OpenAPI 3.1 document, made from the table of operations and the shapes of the core when it is first asked for.
+
+use std::sync::LazyLock;
+
+use axum::response::Response;
+use http::StatusCode;
+use oms_core::{
+    api_key::ApiKey,
+    audit::AuditEntry,
+    definition::{DatasetReference, DefinitionView, PropertyView, Stamp, ValidatorSchema},
+    link_type::{Cardinality, LinkTypeView},
+    object_type::ObjectTypeView,
+    property::DataType,
+    version::{Action, ChangeType, FieldChange, VersionInfo},
+};
+use serde_json::{Map, Value, json};
+use utoipa::ToSchema;
+
+use crate::{
+    answer,
+    operation::{Docs, Operation, Parameter},
+    resource::TrimmedObjectType,
+    schemas,
+};
+
+static BYTES: LazyLock<Vec<u8>> = LazyLock::new(|| serde_json::to_vec(&document()).unwrap_or_default());
+
+/// `GET /openapi.json`.
+pub(crate) async fn serve() -> Response {
+    answer::body(StatusCode::OK, BYTES.clone())
+}
+
+/// The document.
+pub fn document() -> Value {
+    let mut paths = Map::new();
+    for operation in crate::operations() {
+        let path = paths.entry(operation.path.clone()).or_insert_with(|| json!({}));
+        path[operation.method.as_str().to_ascii_lowercase()] = describe(&operation);
+    }
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "OMS: Ontology Metadata Service",
+            "version": env!("CARGO_PKG_VERSION"),
+            "description": "The registry of object types, link types and their properties. Errors are problem+json \
+                (RFC 9457) and name every fault; `Accept-Language: ko` answers in Korean.",
+            "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
+        },
+        "servers": [{ "url": "/" }],
+        "security": [{ "bearer": [] }, { "apiKey": [] }],
+        "tags": [
+            { "name": "Object types" }, { "name": "Link types" }, { "name": "Search" }, { "name": "Audit" }, { "name": "API keys" },
+        ],
+        "paths": paths,
+        "components": {
+            "securitySchemes": {
+                "bearer": { "type": "http", "scheme": "bearer", "bearerFormat": "JWT" },
+                "apiKey": { "type": "apiKey", "in": "header", "name": "X-API-Key" },
+            },
+            "schemas": components(),
+        },
+    })
+}
+
+fn reference(schema: &str) -> Value {
+    json!({ "$ref": format!("#/components/schemas/{schema}") })
+}
+
+/// Object types have one shape per version of the API.
+fn answered(schema: &str) -> Value {
+    match schema {
+        "ObjectType" => json!({ "anyOf": [reference("ObjectType"), reference("ObjectTypeV1")] }),
+        other => reference(other),
+    }
+}
+
+fn describe(operation: &Operation) -> Value {
+    let Docs { id, tag, summary, parameters, body, success, answer, problems } = &operation.docs;
+    let in_path = operation.path.split(['{', '}']).skip(1).step_by(2).map(|name| {
+        let (schema, description) = match name {
+            "version" => (json!({ "type": "integer", "minimum": 1 }), "The version"),
+            _ if operation.path.contains("api-keys") => (json!({ "type": "string", "format": "uuid" }), "The key's id"),
+            _ => (json!({ "type": "string" }), "The type's id, or its name in any case"),
+        };
+        json!({ "name": name, "in": "path", "required": true, "schema": schema, "description": description })
+    });
+    let version = Parameter {
+        name: "X-API-Version",
+        location: "header",
+        required: false,
+        schema: r#"{"type":"string","enum":["v1","v2"],"default":"v1"}"#,
+        description: "v1 trims object types to id, name, displayName and properties; v2 has every field",
+    };
+    let others = std::iter::once(&version).chain(parameters).map(|parameter| {
+        json!({
+            "name": parameter.name, "in": parameter.location, "required": parameter.required,
+            "schema": serde_json::from_str::<Value>(parameter.schema).unwrap_or_default(),
+            "description": parameter.description,
+        })
+    });
+    let mut responses = Map::new();
+    let mut done = json!({ "description": success.canonical_reason().unwrap_or_default() });
+    if let Some(schema) = answer {
+        done["content"] = json!({ "application/json": { "schema": answered(schema) } });
+    }
+    responses.insert(success.as_u16().to_string(), done);
+    for status in [400, 401, 403, 429, 503].iter().chain(*problems) {
+        let reason =
+            StatusCode::from_u16(*status).ok().and_then(|status| status.canonical_reason()).unwrap_or_default();
+        let problem = json!({
+            "description": reason,
+            "content": { "application/problem+json": { "schema": reference("Problem") } },
+        });
+        responses.insert(status.to_string(), problem);
+    }
+    if operation.docs.parameters.iter().any(|parameter| parameter.name == "If-None-Match") {
+        responses.insert("304".to_owned(), json!({ "description": "Not Modified" }));
+    }
+    let mut described = json!({
+        "operationId": id, "tags": [tag], "summary": summary,
+        "parameters": in_path.chain(others).collect::<Vec<_>>(),
+        "responses": responses,
+    });
+    if let Some((schema, media_type)) = body {
+        let mut content = json!({ *media_type: { "schema": reference(schema) } });
+        content["application/json"] = json!({ "schema": reference(schema) });
+        described["requestBody"] = json!({ "required": true, "content": content });
+    }
+    described
+}
+
+fn components() -> Value {
+    let mut all = Map::new();
+    macro_rules! add {
+        ($($shape:ty),+ $(,)?) => { $(
+            let schema = serde_json::to_value(<$shape as utoipa::PartialSchema>::schema()).unwrap_or_default();
+            all.insert(<$shape as ToSchema>::name().into_owned(), schema);
+        )+ };
+    }
+    add!(
+        ObjectTypeView<'_>,
+        TrimmedObjectType<'_>,
+        LinkTypeView<'_>,
+        DefinitionView<'_>,
+        PropertyView<'_>,
+        ValidatorSchema,
+        DataType,
+        Cardinality,
+        DatasetReference,
+        Stamp,
+        VersionInfo,
+        Action,
+        FieldChange,
+        ChangeType,
+        AuditEntry,
+        ApiKey,
+        schemas::ValidatorInput,
+        schemas::PropertyInput,
+        schemas::ObjectTypeInput,
+        schemas::ObjectTypePatch,
+        schemas::LinkTypeInput,
+        schemas::LinkTypePatch,
+        schemas::ObjectTypeBatch,
+        schemas::LinkTypeBatch,
+        schemas::PageInfo,
+        schemas::VersionPage,
+        schemas::ObjectTypeComparison,
+        schemas::LinkTypeComparison,
+        schemas::ValidationInput,
+        schemas::ValidationResult,
+        schemas::InstanceResult,
+        schemas::ProblemEntry,
+        schemas::Problem,
+        schemas::AuditPage,
+        schemas::ApiKeyInput,
+        schemas::ApiKeys,
+    );
+    let page = |items: Value| {
+        json!({
+            "type": "object", "required": ["data", "page"],
+            "properties": { "data": { "type": "array", "items": items }, "page": reference("PageInfo") },
+        })
+    };
+    for kind in ["ObjectType", "LinkType"] {
+        let list = json!({ "type": "array", "items": answered(kind) });
+        all.insert(format!("{kind}Page"), page(answered(kind)));
+        all.insert(
+            format!("{kind}s"),
+            json!({
+                "type": "object", "required": ["data"], "properties": { "data": list },
+                "description": "What was created, in order; only id and version where the answer would be too long",
+            }),
+        );
+        all.insert(
+            format!("{kind}Version"),
+            json!({ "allOf": [
+                reference("VersionInfo"),
+                { "type": "object", "required": ["snapshot"], "properties": { "snapshot": answered(kind) } },
+            ] }),
+        );
+    }
+    all.insert(
+        "SearchResults".to_owned(),
+        json!({
+            "type": "object", "required": ["data"],
+            "properties": { "data": { "type": "array", "items": {
+                "type": "object", "required": ["kind", "score"],
+                "properties": {
+                    "kind": { "type": "string", "enum": ["object_type", "link_type"] },
+                    "score": { "type": "number" },
+                    "objectType": answered("ObjectType"),
+                    "linkType": reference("LinkType"),
+                },
+            } } },
+        }),
+    );
+    all.insert(
+        "NewApiKey".to_owned(),
+        json!({ "allOf": [
+            reference("ApiKey"),
+            { "type": "object", "required": ["secret"], "properties": { "secret": { "type": "string" } } },
+        ] }),
+    );
+    Value::Object(all)
+}

@@ -1,0 +1,221 @@
+//! Shapes that only the OpenAPI document needs: what clients send, and what stands around the types in answers.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use oms_core::{
+    api_key::ApiKey,
+    audit::AuditEntry,
+    definition::DatasetReference,
+    link_type::Cardinality,
+    property::DataType,
+    version::{FieldChange, VersionInfo},
+};
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+macro_rules! inputs {
+    ($($(#[$doc:meta])* $name:ident { $($(#[$fdoc:meta])* $field:ident : $type:ty,)* })+) => {$(
+        $(#[$doc])*
+        #[derive(Serialize, ToSchema)]
+        #[serde(rename_all = "camelCase")]
+        pub(crate) struct $name { $($(#[$fdoc])* $field: $type,)* }
+    )+};
+}
+
+inputs! {
+    /// A rule for a property's values.
+    ValidatorInput {
+        /// `minLength`, `maxLength`, `pattern` (STRING), `min` or `max` (NUMBER).
+        r#type: String,
+        /// A whole number, a regular expression (RE2 syntax), or a number.
+        value: Value,
+    }
+    /// A property to be defined. Without an id it keeps the identity of the property with its name.
+    PropertyInput {
+        id: Option<Uuid>,
+        #[schema(max_length = 64, pattern = "^[a-zA-Z][a-zA-Z0-9_]*$")]
+        name: String,
+        /// The name when absent.
+        #[schema(min_length = 1, max_length = 255)]
+        display_name: Option<String>,
+        data_type: DataType,
+        required: Option<bool>,
+        unique: Option<bool>,
+        indexed: Option<bool>,
+        default_value: Option<Value>,
+        description: Option<String>,
+        #[schema(max_items = 5)]
+        validators: Option<Vec<ValidatorInput>>,
+        metadata: Option<BTreeMap<String, Value>>,
+        /// What the items of an ARRAY are; not ARRAY.
+        item_type: Option<DataType>,
+        /// The fields of an OBJECT, up to 8 levels deep.
+        #[schema(no_recursion)]
+        properties: Option<Vec<PropertyInput>>,
+        /// Name or id of the object type that a REFERENCE points at.
+        reference_to: Option<String>,
+    }
+    /// An object type to be created.
+    ObjectTypeInput {
+        #[schema(max_length = 64, pattern = "^[a-zA-Z][a-zA-Z0-9_]*$")]
+        name: String,
+        #[schema(min_length = 1, max_length = 255)]
+        display_name: String,
+        description: Option<String>,
+        #[schema(min_length = 1, max_length = 64)]
+        category: Option<String>,
+        #[schema(max_items = 100)]
+        tags: Option<Vec<String>>,
+        properties: Option<Vec<PropertyInput>>,
+        base_datasets: Option<Vec<DatasetReference>>,
+        metadata: Option<BTreeMap<String, Value>>,
+        /// Why, kept with the version.
+        #[schema(min_length = 1, max_length = 1000)]
+        change_description: Option<String>,
+    }
+    /// A merge patch of an object type: what is absent stays, null takes away.
+    ObjectTypePatch {
+        name: Option<String>,
+        display_name: Option<String>,
+        description: Option<String>,
+        category: Option<String>,
+        tags: Option<Vec<String>>,
+        /// All properties: the list is replaced as a whole.
+        properties: Option<Vec<PropertyInput>>,
+        base_datasets: Option<Vec<DatasetReference>>,
+        metadata: Option<BTreeMap<String, Value>>,
+        change_description: Option<String>,
+    }
+    /// A link type to be created.
+    LinkTypeInput {
+        #[schema(max_length = 64, pattern = "^[a-zA-Z][a-zA-Z0-9_]*$")]
+        name: String,
+        #[schema(min_length = 1, max_length = 255)]
+        display_name: String,
+        /// Name or id of the object type where links start.
+        source: String,
+        /// Name or id of the object type where links end.
+        target: String,
+        cardinality: Cardinality,
+        description: Option<String>,
+        category: Option<String>,
+        tags: Option<Vec<String>>,
+        properties: Option<Vec<PropertyInput>>,
+        base_datasets: Option<Vec<DatasetReference>>,
+        metadata: Option<BTreeMap<String, Value>>,
+        change_description: Option<String>,
+    }
+    /// A merge patch of a link type: what is absent stays, null takes away.
+    LinkTypePatch {
+        name: Option<String>,
+        display_name: Option<String>,
+        source: Option<String>,
+        target: Option<String>,
+        cardinality: Option<Cardinality>,
+        description: Option<String>,
+        category: Option<String>,
+        tags: Option<Vec<String>>,
+        properties: Option<Vec<PropertyInput>>,
+        base_datasets: Option<Vec<DatasetReference>>,
+        metadata: Option<BTreeMap<String, Value>>,
+        change_description: Option<String>,
+    }
+    /// Object types to be created together.
+    ObjectTypeBatch {
+        #[schema(min_items = 1, max_items = 1000)]
+        items: Vec<ObjectTypeInput>,
+    }
+    /// Link types to be created together.
+    LinkTypeBatch {
+        #[schema(min_items = 1, max_items = 1000)]
+        items: Vec<LinkTypeInput>,
+    }
+    /// Where the next page starts.
+    PageInfo {
+        /// Absent from the last page as null.
+        #[schema(required)]
+        next_cursor: Option<String>,
+        /// How many there are in all, if `count=true`.
+        total_count: Option<i64>,
+    }
+    /// A page of versions.
+    VersionPage {
+        data: Vec<VersionInfo>,
+        page: PageInfo,
+    }
+    /// What changed between two versions.
+    ObjectTypeComparison {
+        object_type_id: Uuid,
+        version1: i32,
+        version2: i32,
+        changes: Vec<FieldChange>,
+    }
+    /// What changed between two versions.
+    LinkTypeComparison {
+        link_type_id: Uuid,
+        version1: i32,
+        version2: i32,
+        changes: Vec<FieldChange>,
+    }
+    /// One instance, or up to 1,000.
+    ValidationInput {
+        instance: Option<Value>,
+        #[schema(max_items = 1000)]
+        instances: Option<Vec<Value>>,
+    }
+    /// What is wrong with an instance.
+    ValidationResult {
+        valid: bool,
+        /// Of the one instance.
+        errors: Option<Vec<ProblemEntry>>,
+        /// Of each instance.
+        results: Option<Vec<InstanceResult>>,
+    }
+    /// What is wrong with one of several instances.
+    InstanceResult {
+        index: i32,
+        valid: bool,
+        errors: Vec<ProblemEntry>,
+    }
+    /// One fault.
+    ProblemEntry {
+        /// JSON Pointer into the body.
+        pointer: Option<String>,
+        /// Name of a query or path parameter.
+        parameter: Option<String>,
+        /// Name of a header.
+        header: Option<String>,
+        code: String,
+        message: String,
+    }
+    /// What went wrong (RFC 9457).
+    Problem {
+        r#type: String,
+        title: String,
+        status: i32,
+        detail: String,
+        code: String,
+        errors: Option<Vec<ProblemEntry>>,
+        correlation_id: String,
+    }
+    /// A page of the audit log.
+    AuditPage {
+        data: Vec<AuditEntry>,
+        page: PageInfo,
+    }
+    /// An API key to be made.
+    ApiKeyInput {
+        #[schema(min_length = 1, max_length = 255)]
+        name: String,
+        #[schema(min_items = 1, max_items = 20)]
+        roles: Vec<String>,
+        expires_at: Option<DateTime<Utc>>,
+    }
+    /// All API keys.
+    ApiKeys {
+        data: Vec<ApiKey>,
+    }
+}

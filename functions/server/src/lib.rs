@@ -1,0 +1,100 @@
+//! All functions in one process: REST on `SERVER_PORT`, metrics on `METRICS_PORT`, and what has to be done now and then.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    time::Duration,
+};
+
+use anyhow::Context;
+use axum::Router;
+use oms_core::{Registry, config::Source};
+use oms_edge::{Edge, EdgeConfig};
+use tokio::{net::TcpListener, sync::watch};
+
+/// Where the server listens, and how it ends.
+#[derive(Debug, Clone)]
+pub struct ServerConfig {
+    /// `SERVER_HOST`: the address to listen on.
+    pub host: IpAddr,
+    /// `SERVER_PORT`: REST.
+    pub port: u16,
+    /// `METRICS_PORT`: Prometheus.
+    pub metrics_port: u16,
+    /// `SHUTDOWN_TIMEOUT_MS`: how long requests in flight may take to end.
+    pub shutdown_timeout: Duration,
+}
+
+impl ServerConfig {
+    /// Reads the settings.
+    pub fn read(source: &mut Source) -> Self {
+        Self {
+            host: source.parse("SERVER_HOST", IpAddr::V4(Ipv4Addr::UNSPECIFIED), "an IP address"),
+            port: source.parse("SERVER_PORT", 8080, "a port number"),
+            metrics_port: source.parse("METRICS_PORT", 9091, "a port number"),
+            shutdown_timeout: source.millis("SHUTDOWN_TIMEOUT_MS", 10_000),
+        }
+    }
+}
+
+/// How often old idempotency keys are forgotten and gauges refreshed.
+const SWEEP: Duration = Duration::from_secs(60);
+
+/// Serves until SIGTERM or Ctrl-C, then ends requests in flight within the time-out.
+pub async fn serve(server: ServerConfig, config: EdgeConfig, registry: Registry) -> anyhow::Result<()> {
+    let metrics = oms_edge::metrics::router(&config);
+    let router = oms_rest::router(Edge::new(config, registry.clone()));
+    let (stop, stopped) = watch::channel(false);
+    let http = listen(server.host, server.port, "SERVER_PORT").await?;
+    let metrics_listener = listen(server.host, server.metrics_port, "METRICS_PORT").await?;
+    tracing::info!(http = %http.local_addr()?, metrics = %metrics_listener.local_addr()?, "listening");
+
+    let sweeper = tokio::spawn(sweep(registry.clone(), stopped.clone()));
+    let metrics = tokio::spawn(run(metrics_listener, metrics, stopped.clone()));
+    let http = tokio::spawn(run(http, router, stopped));
+    signal().await?;
+    tracing::info!("stopping");
+    stop.send_replace(true);
+    let ended = tokio::time::timeout(server.shutdown_timeout, async { tokio::join!(http, metrics, sweeper) }).await;
+    if ended.is_err() {
+        tracing::warn!("requests in flight took longer than SHUTDOWN_TIMEOUT_MS and were cut");
+    }
+    registry.close().await;
+    Ok(())
+}
+
+async fn listen(host: IpAddr, port: u16, setting: &str) -> anyhow::Result<TcpListener> {
+    let failed = || format!("cannot listen on {host}:{port}; choose another port with {setting}");
+    TcpListener::bind((host, port)).await.with_context(failed)
+}
+
+async fn run(listener: TcpListener, router: Router, stopped: watch::Receiver<bool>) -> std::io::Result<()> {
+    let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    axum::serve(listener, service).with_graceful_shutdown(until(stopped)).await
+}
+
+async fn until(mut stopped: watch::Receiver<bool>) {
+    // A sender that is gone has stopped too.
+    let _ = stopped.wait_for(|stopped| *stopped).await;
+}
+
+async fn sweep(registry: Registry, stopped: watch::Receiver<bool>) {
+    let mut ticks = tokio::time::interval(SWEEP);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = until(stopped.clone()) => return,
+        }
+        if let Err(error) = registry.sweep().await {
+            tracing::warn!(%error, "the sweep failed; it is tried again in a minute");
+        }
+    }
+}
+
+async fn signal() -> anyhow::Result<()> {
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        result = tokio::signal::ctrl_c() => result?,
+    }
+    Ok(())
+}

@@ -1,0 +1,101 @@
+//! The service inside the test, over real HTTP.
+
+use std::net::SocketAddr;
+
+use oms_core::{
+    Registry,
+    config::{PostgresConfig, RedisConfig, Source},
+};
+use oms_edge::{Edge, EdgeConfig};
+use sqlx::PgPool;
+use tokio::{net::TcpListener, task::AbortHandle};
+
+use crate::{client::Client, database::Database, postgres_proxy::PostgresProxy, settings::Settings, token::Token};
+
+/// A running service with a database of its own; both end with the value.
+#[derive(Debug)]
+pub struct App {
+    address: SocketAddr,
+    client: Client,
+    serving: AbortHandle,
+    database: Database,
+}
+
+impl App {
+    /// With the settings that every test starts from.
+    pub async fn start() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    /// With other settings.
+    pub async fn with(change: impl FnOnce(&mut Settings)) -> Self {
+        Self::over(Database::create().await, change).await
+    }
+
+    /// Over a database that was made before.
+    pub async fn over(database: Database, change: impl FnOnce(&mut Settings)) -> Self {
+        let mut settings = Settings::for_database(&database);
+        change(&mut settings);
+        let mut source = Source::from_pairs(settings.pairs());
+        let postgres = PostgresConfig::read(&mut source);
+        let redis = RedisConfig::read(&mut source);
+        let edge = EdgeConfig::read(&mut source);
+        source.finish().unwrap();
+
+        let registry = Registry::connect_lazy(&postgres, &redis).unwrap();
+        let router = oms_rest::router(Edge::new(edge, registry));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let service = router.into_make_service_with_connect_info::<SocketAddr>();
+        let serving = tokio::spawn(async move { axum::serve(listener, service).await }).abort_handle();
+        Self { address, client: Client::new(&format!("http://{address}")), serving, database }
+    }
+
+    /// Whose statements pass a proxy that counts them. One connection, so that each statement is prepared once.
+    pub async fn counted(change: impl FnOnce(&mut Settings)) -> (Self, PostgresProxy) {
+        let database = Database::create().await;
+        let proxy = PostgresProxy::start(&database.url()).await;
+        let url = proxy.address_of(&database.url());
+        let app = Self::over(database, |settings| {
+            settings.set("DATABASE_URL", url).set("DB_MAX_CONNECTIONS", 1);
+            change(settings);
+        })
+        .await;
+        (app, proxy)
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// A client without a token.
+    #[must_use]
+    pub fn anonymous(&self) -> Client {
+        self.client.clone()
+    }
+
+    /// A client with this role in the tenant `default`.
+    #[must_use]
+    pub fn client(&self, role: &str) -> Client {
+        self.client.with_token(Token::of(role).sign())
+    }
+
+    /// A client that may do everything.
+    #[must_use]
+    pub fn admin(&self) -> Client {
+        self.client("admin")
+    }
+
+    /// The database, to look at what was written.
+    pub async fn pool(&self) -> PgPool {
+        self.database.pool().await
+    }
+}
+
+impl Drop for App {
+    fn drop(&mut self) {
+        self.serving.abort();
+    }
+}

@@ -1,9 +1,13 @@
 //! The use cases that object types and link types share: each kind brings its model and its SQL, the rules are here once.
 
+mod create;
+mod delete;
 pub(crate) mod listing;
 mod read;
+mod rows;
 pub(crate) mod statement;
 pub(crate) mod store;
+mod update;
 mod write;
 
 use std::{fmt::Debug, marker::PhantomData};
@@ -12,10 +16,11 @@ use serde::{Serialize, de::DeserializeOwned};
 use sqlx::PgPool;
 use uuid::Uuid;
 
+pub use create::MAX_BATCH;
+pub use delete::Deleted;
 pub use listing::{Filter, ListQuery};
 pub use read::MAX_INSTANCES;
 pub use store::Store;
-pub use write::{Deleted, MAX_BATCH};
 
 use crate::{
     cache::Cache,

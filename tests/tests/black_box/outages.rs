@@ -1,0 +1,108 @@
+//! Redis or PostgreSQL goes away and comes back.
+
+use std::time::{Duration, Instant};
+
+use oms_tests::{App, Database, PostgresProxy, samples, until};
+use serde_json::json;
+use xtask::services::{Postgres, Redis};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_redis_everything_still_works_and_afterwards_it_caches_again() {
+    let mut redis = Redis::temporary().unwrap();
+    let database = Database::create().await;
+    let proxy = PostgresProxy::start(&database.url()).await;
+    let (postgres_url, redis_url) = (proxy.address_of(&database.url()), redis.url());
+    let app = App::over(database, |settings| {
+        settings.set("DATABASE_URL", postgres_url).set("REDIS_URL", redis_url).set("REDIS_TIMEOUT_MS", 1_000);
+    })
+    .await;
+    let editor = app.client("editor");
+    editor.post("object-types", &samples::object_type("Before")).expect(201).await;
+    assert_eq!(proxy.count(editor.get("object-types/before").expect(200)).await.1, 0);
+
+    redis.stop().unwrap();
+    for n in 0..5 {
+        let name = format!("During{n}");
+        editor.post("object-types", &samples::object_type(&name)).expect(201).await;
+        let path = format!("object-types/{name}");
+        editor.patch(&path, 1, &json!({"displayName": "changed"})).expect(200).await;
+        assert_eq!(editor.get(&path).expect(200).await["displayName"], "changed");
+        assert_eq!(editor.all("object-types").await.len(), n + 2);
+        editor.get("search?q=during").expect(200).await;
+    }
+    editor.patch("object-types/Before", 1, &json!({"displayName": "written without a cache"})).expect(200).await;
+    let health = app.anonymous().get("/health/ready").expect(200).await;
+    assert_eq!(health["status"], "degraded", "{health}");
+    assert_eq!(health["checks"]["redis"]["status"], "degraded");
+    let wrong = app.anonymous().with_token("nonsense".to_owned()).get("object-types").send().await;
+    assert_eq!(wrong.status, 401, "failed logins are counted without Redis, too");
+
+    redis.start().unwrap();
+    until("it did not cache again", async || {
+        let (answer, statements) = proxy.count(editor.get("object-types/before").expect(200)).await;
+        assert_eq!(answer["displayName"], "written without a cache");
+        (statements == 0).then_some(())
+    })
+    .await;
+    assert_eq!(app.anonymous().get("/health/ready").expect(200).await["status"], "healthy");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_postgresql_it_says_so_in_time_and_recovers_by_itself() {
+    let mut postgres = Postgres::temporary().unwrap();
+    let database = Database::create_on(&postgres.url()).await;
+    let app = App::over(database, |settings| drop(settings.set("DB_ACQUIRE_TIMEOUT_MS", 1_000))).await;
+    let editor = app.client("editor");
+    let order = editor.post("object-types", &samples::object_type("Order")).expect(201).await;
+
+    postgres.stop().unwrap();
+    let requests = || {
+        [
+            editor.post("object-types", &samples::object_type("Lost")),
+            editor.get("object-types/NotCached"),
+            editor.patch("object-types/Order", 1, &json!({"displayName": "lost"})),
+            editor.delete("object-types/Order", 1),
+            editor.get("object-types?sort=-createdAt"),
+            editor.get("search?q=order"),
+        ]
+    };
+    for request in requests() {
+        let started = Instant::now();
+        let answer = request.send().await;
+        assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+        assert_eq!(answer.header("content-type"), Some("application/problem+json"));
+        assert!(answer.header("retry-after").unwrap().parse::<u32>().unwrap() >= 1);
+        let problem = answer.expect(503);
+        assert_eq!(problem["code"], "SERVICE_UNAVAILABLE");
+        assert!(!answer.text.contains("127.0.0.1") && !answer.text.to_lowercase().contains("connect"), "{}", answer.text);
+    }
+    assert_eq!(editor.get("object-types/Order").expect(200).await, order, "what is cached is still served");
+    let ready = app.anonymous().get("/health/ready").expect(503).await;
+    assert_eq!(ready["checks"]["database"]["status"], "unhealthy");
+    app.anonymous().get("/health/live").expect(200).await;
+
+    postgres.start().unwrap();
+    until("it was not ready again", async || {
+        let ready = app.anonymous().get("/health/ready").send().await;
+        (ready.status == 200).then_some(())
+    })
+    .await;
+    editor.post("object-types", &samples::object_type("After")).expect(201).await;
+    let names: Vec<_> = editor.all("object-types").await.iter().map(|item| item["name"].clone()).collect();
+    assert_eq!(names, ["After", "Order"], "what was answered with 503 was not written");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn broken_connections_are_replaced() {
+    let (app, proxy) = App::counted(|settings| drop(settings.set("DB_ACQUIRE_TIMEOUT_MS", 1_000))).await;
+    let editor = app.client("editor");
+    editor.post("object-types", &samples::object_type("Order")).expect(201).await;
+    proxy.cut();
+    editor.get("object-types?sort=-name").expect(503).await;
+    proxy.restore();
+    until("no new connection was made", async || {
+        let answer = editor.get("object-types?sort=-name").send().await;
+        (answer.status == 200).then_some(())
+    })
+    .await;
+}

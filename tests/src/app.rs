@@ -1,6 +1,6 @@
 //! The service inside the test, over real HTTP.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc};
 
 use oms_core::{
     Registry,
@@ -18,24 +18,33 @@ pub struct App {
     address: SocketAddr,
     client: Client,
     serving: AbortHandle,
-    database: Database,
+    settings: Settings,
+    database: Arc<Database>,
 }
 
 impl App {
     /// With the settings that every test starts from.
     pub async fn start() -> Self {
-        Self::with(|_| {}).await
+        Self::with(|settings| settings).await
     }
 
     /// With other settings.
-    pub async fn with(change: impl FnOnce(&mut Settings)) -> Self {
+    pub async fn with(change: impl FnOnce(Settings) -> Settings) -> Self {
         Self::over(Database::create().await, change).await
     }
 
     /// Over a database that was made before.
-    pub async fn over(database: Database, change: impl FnOnce(&mut Settings)) -> Self {
-        let mut settings = Settings::for_database(&database);
-        change(&mut settings);
+    pub async fn over(database: Database, change: impl FnOnce(Settings) -> Settings) -> Self {
+        let settings = change(Settings::for_database(&database));
+        Self::serve(Arc::new(database), settings).await
+    }
+
+    /// A second process of the same service: over the same database and cache, with the same settings.
+    pub async fn beside(&self) -> Self {
+        Self::serve(self.database.clone(), self.settings.clone()).await
+    }
+
+    async fn serve(database: Arc<Database>, settings: Settings) -> Self {
         let mut source = Source::from_pairs(settings.pairs());
         let postgres = PostgresConfig::read(&mut source);
         let redis = RedisConfig::read(&mut source);
@@ -48,19 +57,17 @@ impl App {
         let address = listener.local_addr().unwrap();
         let service = router.into_make_service_with_connect_info::<SocketAddr>();
         let serving = tokio::spawn(async move { axum::serve(listener, service).await }).abort_handle();
-        Self { address, client: Client::new(&format!("http://{address}")), serving, database }
+        Self { address, client: Client::new(&format!("http://{address}")), serving, settings, database }
     }
 
     /// Whose statements pass a proxy that counts them. One connection, so that each statement is prepared once.
-    pub async fn counted(change: impl FnOnce(&mut Settings)) -> (Self, PostgresProxy) {
+    pub async fn counted(change: impl FnOnce(Settings) -> Settings) -> (Self, PostgresProxy) {
         let database = Database::create().await;
         let proxy = PostgresProxy::start(&database.url()).await;
         let url = proxy.address_of(&database.url());
-        let app = Self::over(database, |settings| {
-            settings.set("DATABASE_URL", url).set("DB_MAX_CONNECTIONS", 1);
-            change(settings);
-        })
-        .await;
+        let app =
+            Self::over(database, |settings| change(settings.set("DATABASE_URL", url).set("DB_MAX_CONNECTIONS", 1)))
+                .await;
         (app, proxy)
     }
 

@@ -38,7 +38,6 @@ impl Client {
     }
 
     /// A call. A path that starts with `/` is of the host, any other one is below `/api/v1/`; an address is taken as it is.
-    #[must_use]
     pub fn call(&self, method: Method, path: &str) -> Call {
         let url = match path {
             absolute if absolute.starts_with("http://") => absolute.to_owned(),
@@ -53,25 +52,21 @@ impl Client {
     }
 
     /// GET
-    #[must_use]
     pub fn get(&self, path: &str) -> Call {
         self.call(Method::GET, path)
     }
 
     /// POST
-    #[must_use]
     pub fn post(&self, path: &str, body: &Value) -> Call {
         self.call(Method::POST, path).json(body)
     }
 
     /// PATCH of a version.
-    #[must_use]
     pub fn patch(&self, path: &str, version: i64, body: &Value) -> Call {
         self.call(Method::PATCH, path).if_match(version).json(body)
     }
 
     /// DELETE of a version.
-    #[must_use]
     pub fn delete(&self, path: &str, version: i64) -> Call {
         self.call(Method::DELETE, path).if_match(version)
     }
@@ -128,6 +123,11 @@ impl Call {
     /// With an idempotency key.
     pub fn key(self, key: &str) -> Self {
         self.header("idempotency-key", key)
+    }
+
+    /// The same call once more.
+    pub fn again(&self) -> Self {
+        Self { request: self.request.try_clone().expect("the body is at hand") }
     }
 
     /// Sends it.

@@ -1,4 +1,4 @@
-//! A proxy in front of PostgreSQL that counts statements as they pass on the wire, and can cut every connection.
+//! A proxy in front of PostgreSQL that counts statements as they pass on the wire, and can cut or freeze connections.
 //!
 //! It reads the frontend's side of protocol 3.0: an `Execute`, or a simple `Query`, is one round trip of the service. Not
 //! counted are the preparation of a statement, which happens once per connection, and a bare `COMMIT` or `ROLLBACK`.
@@ -18,6 +18,7 @@ use tokio::{
         TcpListener, TcpStream,
         tcp::{OwnedReadHalf, OwnedWriteHalf},
     },
+    sync::watch,
     task::{AbortHandle, JoinSet},
 };
 
@@ -33,6 +34,7 @@ pub struct PostgresProxy {
 struct State {
     statements: AtomicU64,
     is_cut: AtomicBool,
+    is_frozen: watch::Sender<bool>,
     connections: Mutex<JoinSet<()>>,
 }
 
@@ -77,9 +79,15 @@ impl PostgresProxy {
         self.state.connections.lock().unwrap().abort_all();
     }
 
-    /// Lets connections through again.
+    /// Keeps connections, old and new, and lets nothing of what clients send through, as a network does that loses packets.
+    pub fn freeze(&self) {
+        self.state.is_frozen.send_replace(true);
+    }
+
+    /// Lets everything through again.
     pub fn restore(&self) {
         self.state.is_cut.store(false, Ordering::SeqCst);
+        self.state.is_frozen.send_replace(false);
     }
 }
 
@@ -115,6 +123,8 @@ async fn read_along(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, state: &Sta
     let mut frontend = Frontend::default();
     let mut buffer = vec![0; 64 * 1024];
     while let Ok(length @ 1..) = from.read(&mut buffer).await {
+        // Its sender lives as long as the proxy.
+        let _ = state.is_frozen.subscribe().wait_for(|is_frozen| !is_frozen).await;
         // Counted before it is passed on: whoever has its answer finds it counted.
         let statements = frontend.read(&buffer[..length]);
         state.statements.fetch_add(statements, Ordering::SeqCst);

@@ -30,14 +30,16 @@ impl Settings {
         Self(pairs.map(|(key, value)| (key.to_owned(), value)).into())
     }
 
-    /// Sets one.
-    pub fn set(&mut self, key: &str, value: impl ToString) -> &mut Self {
+    /// With another value of one.
+    #[must_use]
+    pub fn set(mut self, key: &str, value: impl ToString) -> Self {
         self.0.insert(key.to_owned(), value.to_string());
         self
     }
 
-    /// Takes one away.
-    pub fn remove(&mut self, key: &str) -> &mut Self {
+    /// Without one.
+    #[must_use]
+    pub fn remove(mut self, key: &str) -> Self {
         self.0.remove(key);
         self
     }

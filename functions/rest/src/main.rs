@@ -1,10 +1,8 @@
 //! The REST function on AWS Lambda, behind an API Gateway HTTP API.
 
-use lambda_http::{
-    Error, Request, RequestExt,
-    request::RequestContext,
-    tower::{Layer, util::MapRequestLayer},
-};
+use std::sync::Arc;
+
+use lambda_http::{Error, Request, RequestExt, request::RequestContext, service_fn, tower::ServiceExt};
 use oms_core::{
     Registry,
     config::{PostgresConfig, RedisConfig, Source},
@@ -17,12 +15,15 @@ async fn main() -> Result<(), Error> {
     let (config, postgres, redis) =
         (EdgeConfig::read(&mut source), PostgresConfig::read(&mut source), RedisConfig::read(&mut source));
     source.finish()?;
-    let telemetry = telemetry::init(&config);
-    let registry = Registry::connect_lazy(&postgres, &redis)?;
-    let router = oms_rest::router(Edge::new(config, registry));
-    let result = lambda_http::run(MapRequestLayer::new(with_client_ip).layer(router)).await;
-    telemetry.shutdown().await;
-    result
+    let telemetry = Arc::new(telemetry::init(&config));
+    let router = oms_rest::router(Edge::new(config, Registry::connect_lazy(&postgres, &redis)?));
+    let answer = async |request: Request| {
+        let response = router.clone().oneshot(with_client_ip(request)).await;
+        // Once the answer is out the environment is frozen, and its spans with it.
+        telemetry.flush().await;
+        response
+    };
+    lambda_http::run(service_fn(answer)).await
 }
 
 /// API Gateway knows the client's address; there is no socket to ask.

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use oms_core::{
     error::{Code, Error},
-    fault::{Fault, FaultKind, Location},
+    fault::{Fault, FaultKind},
     input::{Faults, check_text},
     name::TypeKey,
 };
@@ -22,7 +22,7 @@ impl Query {
     }
 
     fn fault(&mut self, name: &'static str, kind: FaultKind) {
-        self.faults.add(Fault { location: Location::Parameter(name), kind });
+        self.faults.add(Fault::of_parameter(name, kind));
     }
 
     fn take(&mut self, name: &'static str) -> Vec<String> {
@@ -127,12 +127,8 @@ impl Query {
 
     /// Ends the reading: everything must have been asked for.
     pub(crate) fn finish(mut self) -> Result<(), Error> {
-        if !self.pairs.is_empty() {
-            // The name is the client's: it goes into a pointer, where any text may stand.
-            for (name, _) in std::mem::take(&mut self.pairs) {
-                let pointer = format!("?{}", name.replace('\0', "\u{fffd}"));
-                self.faults.push(pointer, FaultKind::UnknownField);
-            }
+        for (name, _) in self.pairs {
+            self.faults.add(Fault::of_parameter(name, FaultKind::UnknownParameter));
         }
         self.faults.finish(Code::InvalidRequest)
     }

@@ -7,6 +7,9 @@
 //!
 //! Every key of a tenant has its hash tag, and every script has one key, so a Redis Cluster serves as well.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     sync::{
         Arc,

@@ -89,6 +89,8 @@ codes! {
     RequiredFieldMissing = "REQUIRED_FIELD_MISSING",
     /// A field of the request that does not exist.
     UnknownField = "UNKNOWN_FIELD",
+    /// A query parameter that does not exist.
+    UnknownParameter = "UNKNOWN_PARAMETER",
     /// A field that only the service sets, given with another value.
     ReadOnlyField = "READ_ONLY_FIELD",
     /// A field that does not apply to the property's data type.

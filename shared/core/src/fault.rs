@@ -1,6 +1,6 @@
 //! One thing that is wrong with an input, where it is and what is wrong. The words for people are the edge's.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use crate::error::{Code, Kind};
 
@@ -10,7 +10,7 @@ pub enum Location {
     /// In the body: an RFC 6901 JSON Pointer, `""` for the whole.
     Pointer(String),
     /// In a query or path parameter, by its name.
-    Parameter(&'static str),
+    Parameter(Cow<'static, str>),
     /// In a header, by its name.
     Header(&'static str),
 }
@@ -26,7 +26,8 @@ impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Pointer(pointer) => f.write_str(pointer),
-            Self::Parameter(name) | Self::Header(name) => f.write_str(name),
+            Self::Parameter(name) => f.write_str(name),
+            Self::Header(name) => f.write_str(name),
         }
     }
 }
@@ -41,6 +42,11 @@ pub struct Fault {
 }
 
 impl Fault {
+    /// A fault in a parameter.
+    pub fn of_parameter(name: impl Into<Cow<'static, str>>, kind: FaultKind) -> Self {
+        Self { location: Location::Parameter(name.into()), kind }
+    }
+
     /// A fault in the body.
     pub fn at(pointer: impl Into<String>, kind: FaultKind) -> Self {
         Self { location: Location::Pointer(pointer.into()), kind }
@@ -52,6 +58,8 @@ impl Fault {
 pub enum FaultKind {
     /// The field does not exist.
     UnknownField,
+    /// The query parameter does not exist.
+    UnknownParameter,
     /// Only the service sets the field.
     ReadOnlyField,
     /// The field or property must be there and not null.
@@ -213,6 +221,7 @@ impl FaultKind {
     pub fn code(&self) -> Code {
         match self {
             Self::UnknownField => Code::UnknownField,
+            Self::UnknownParameter => Code::UnknownParameter,
             Self::ReadOnlyField => Code::ReadOnlyField,
             Self::Required => Code::RequiredFieldMissing,
             Self::WrongType { .. } => Code::InvalidFieldType,

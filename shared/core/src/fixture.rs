@@ -12,7 +12,9 @@ use crate::{
     fault::Fault,
     idempotency::IdempotencyKey,
     input::Faults,
+    link_type::LinkType,
     name::TypeKey,
+    object_type::ObjectType,
 };
 
 /// Somebody of the tenant `acme` who may do everything.
@@ -57,6 +59,23 @@ pub(crate) fn redis_config(url: Option<&str>, prefix: &str) -> RedisConfig {
 
 pub(crate) fn key(text: &str) -> TypeKey {
     TypeKey::parse(text).unwrap()
+}
+
+pub(crate) async fn created(oms: &Registry, input: Value) -> ObjectType {
+    oms.object_types.create(&caller(), &input).await.unwrap()
+}
+
+pub(crate) async fn linked(oms: &Registry, input: Value) -> LinkType {
+    oms.link_types.create(&caller(), &input).await.unwrap()
+}
+
+/// A merge patch of an object type, whatever its version.
+pub(crate) async fn patched(oms: &Registry, name: &str, patch: Value) -> ObjectType {
+    oms.object_types.update(&caller(), &key(name), &patch, None).await.unwrap()
+}
+
+pub(crate) async fn deleted(oms: &Registry, name: &str) {
+    oms.object_types.delete(&caller(), &key(name), None, false).await.unwrap();
 }
 
 pub(crate) fn object(name: &str) -> Value {

@@ -248,5 +248,5 @@ pub fn check_text(text: &str, min: usize, max: usize) -> Result<(), FaultKind> {
 
 /// One fault outside the body.
 pub fn parameter(name: &'static str, kind: FaultKind) -> Error {
-    Error::fault(Code::InvalidRequest, Location::Parameter(name), kind)
+    Error::fault(Code::InvalidRequest, Location::Parameter(name.into()), kind)
 }

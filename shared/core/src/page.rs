@@ -5,10 +5,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Datelike, Utc};
 use uuid::Uuid;
 
-use crate::{
-    error::{Code, Error, Result},
-    fault::{FaultKind, Location},
-};
+use crate::{error::Result, fault::FaultKind, input::parameter};
 
 /// Page size when a client names none.
 pub const DEFAULT_LIMIT: u32 = 50;
@@ -109,8 +106,7 @@ impl Position {
 
     /// Reads a cursor back; one that is not ours, or belongs to another question, is `INVALID_CURSOR`.
     pub fn decode(cursor: &str, digest: Digest) -> Result<Self> {
-        Self::read(cursor, digest)
-            .ok_or_else(|| Error::fault(Code::InvalidRequest, Location::Parameter("cursor"), FaultKind::Cursor))
+        Self::read(cursor, digest).ok_or_else(|| parameter("cursor", FaultKind::Cursor))
     }
 
     fn read(cursor: &str, digest: Digest) -> Option<Self> {
@@ -161,6 +157,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::error::Code;
 
     fn position() -> impl Strategy<Value = Position> {
         let text = "[^\0]{0,64}".prop_map(SortValue::Text);

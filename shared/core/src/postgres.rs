@@ -15,9 +15,11 @@ pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!("../../migrations"
 /// A pool that opens its first connection when it is first needed, so that a cold start does not wait for it.
 pub fn connect_lazy(config: &PostgresConfig) -> Result<PgPool> {
     let timeout = config.statement_timeout.as_millis().to_string();
-    let options = PgConnectOptions::from_str(config.url.expose())?
-        .application_name("oms")
-        .options([("statement_timeout", timeout.as_str())]);
+    let options = PgConnectOptions::from_str(config.url.expose())?.application_name("oms").options([
+        ("statement_timeout", timeout.as_str()),
+        // One letter too few in the middle of a word must still find it.
+        ("pg_trgm.word_similarity_threshold", "0.45"),
+    ]);
     Ok(PgPoolOptions::new()
         .max_connections(config.max_connections)
         .min_connections(0)

@@ -33,6 +33,7 @@ pub const fn row(code: Code) -> Row {
         | Code::InvalidDataType
         | Code::RequiredFieldMissing
         | Code::UnknownField
+        | Code::UnknownParameter
         | Code::ReadOnlyField
         | Code::FieldNotApplicable
         | Code::InvalidFieldType

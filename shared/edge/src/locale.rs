@@ -170,6 +170,7 @@ mod tests {
         use FaultKind::*;
         vec![
             UnknownField,
+            UnknownParameter,
             ReadOnlyField,
             Required,
             WrongType { expected: "string", found: "number" },

@@ -11,7 +11,7 @@ async fn a_cluster_caches_as_a_single_redis_does() {
     let proxy = PostgresProxy::start(&database.url()).await;
     let (postgres_url, redis_url) = (proxy.address_of(&database.url()), redis.url());
     let app = App::over(database, |settings| {
-        settings.set("DATABASE_URL", postgres_url).set("REDIS_URL", redis_url).set("REDIS_CLUSTER", true);
+        settings.set("DATABASE_URL", postgres_url).set("REDIS_URL", redis_url).set("REDIS_CLUSTER", true)
     })
     .await;
     until("the cluster was not reached", async || {
@@ -39,7 +39,11 @@ async fn a_cluster_caches_as_a_single_redis_does() {
 
     editor.patch(&path, 1, &json!({"name": "Purchase"})).expect(200).await;
     assert_eq!(cached(&path).await["name"], "Purchase");
-    assert_eq!(cached("link-types/places").await["target"], "Purchase", "the name of another type is not kept too long");
+    assert_eq!(
+        cached("link-types/places").await["target"],
+        "Purchase",
+        "the name of another type is not kept too long"
+    );
     editor.get("object-types/Order").expect(404).await;
     assert_eq!(cached("object-types").await["data"][1]["name"], "Purchase");
 

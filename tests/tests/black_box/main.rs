@@ -7,6 +7,8 @@ mod bad_input;
 #[cfg(test)]
 mod cluster;
 #[cfg(test)]
+mod coherence;
+#[cfg(test)]
 mod lambda;
 #[cfg(test)]
 mod outages;
@@ -14,6 +16,8 @@ mod outages;
 mod paging;
 #[cfg(test)]
 mod races;
+#[cfg(test)]
+mod readme;
 #[cfg(test)]
 mod rest;
 #[cfg(test)]

@@ -32,7 +32,10 @@ async fn a_request_is_exported_as_a_span_of_its_route() {
         let bodies = received.lock().unwrap();
         let span = bodies.iter().find(|body| contains(body, b"GET /api/v1/object-types/{"))?;
         assert!(contains(span, b"oms-traced"));
-        assert!(contains(span, &0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736_u128.to_be_bytes()), "it joins the caller's trace");
+        assert!(
+            contains(span, &0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736_u128.to_be_bytes()),
+            "it joins the caller's trace"
+        );
         assert!(!contains(span, b"Nothing"), "no path of a client becomes a name");
         Some(())
     })

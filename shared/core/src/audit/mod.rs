@@ -1,6 +1,8 @@
 //! The audit log: who did what, when, from where. Insert-only.
 
 mod repository;
+#[cfg(test)]
+mod tests;
 
 use std::net::IpAddr;
 
@@ -14,8 +16,8 @@ use uuid::Uuid;
 use crate::{
     context::{Context, Permission},
     entity::Entity,
-    error::{Code, Error, Kind, Result},
-    fault::{FaultKind, Location},
+    error::{Error, Kind, Result},
+    fault::FaultKind,
     id::TenantId,
     input::parameter,
     link_type::LinkType,
@@ -164,5 +166,5 @@ fn decode(cursor: &str) -> Result<(DateTime<Utc>, Uuid)> {
         let in_range = (0..=253_402_300_799).contains(&time.timestamp());
         Some((Some(time).filter(|_| in_range)?, Uuid::from_slice(id).ok()?))
     };
-    read().ok_or_else(|| Error::fault(Code::InvalidRequest, Location::Parameter("cursor"), FaultKind::Cursor))
+    read().ok_or_else(|| parameter("cursor", FaultKind::Cursor))
 }

@@ -47,7 +47,7 @@ pub(super) async fn list(
 pub(super) async fn insert_failed_login(db: impl PgExecutor<'_>, login: &FailedLogin) -> sqlx::Result<()> {
     sqlx::query!(
         "INSERT INTO audit_logs (tenant_id, entity_type, action, actor, ip_address, user_agent, metadata)
-        VALUES ($1, 'authentication', 'LOGIN_FAILED', 'anonymous', $2::text::inet, $3, $4)",
+        VALUES ($1, 'authentication', 'LOGIN_FAILED', 'anonymous', $2::text::inet, $3, jsonb_strip_nulls($4))",
         login.tenant.as_str(),
         login.ip.map(|ip| ip.to_string()),
         login.user_agent,

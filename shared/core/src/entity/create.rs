@@ -9,7 +9,7 @@ use super::{
     Service,
     rows::{Item, ends, references, row_of},
     store::Store,
-    write::{Written, document_of},
+    write::document_of,
 };
 use crate::{
     context::Context,
@@ -43,9 +43,10 @@ impl<E: Store> Service<E> {
 
     async fn create_all(&self, context: &Context, inputs: &[Value], at: impl Fn(usize) -> String) -> Result<Vec<E>> {
         context.require(E::RIGHTS.write)?;
-        if let Some(earlier) = self.recall(context).await? {
-            return Ok(earlier);
-        }
+        self.once(context, self.create_now(context, inputs, at), Some).await
+    }
+
+    async fn create_now(&self, context: &Context, inputs: &[Value], at: impl Fn(usize) -> String) -> Result<Vec<E>> {
         let mut faults = Faults::default();
         let mut drafts = Vec::with_capacity(inputs.len());
         let mut siblings: HashMap<String, Uuid> = HashMap::with_capacity(inputs.len());
@@ -74,21 +75,17 @@ impl<E: Store> Service<E> {
             row.change_description = draft.change_description.clone();
             items.push(Item { row, draft: Some(draft) });
         }
-        match self.write(context, &items, false, false).await? {
-            Written::Earlier(earlier) => Ok(earlier),
-            Written::Now(mut outcomes) => {
-                outcomes.sort_by_key(|outcome| outcome.ordinal);
-                let created = outcomes.iter().map(document_of).collect::<Result<Vec<_>>>()?;
-                let created_types = created.iter().map(|document| Self::parse(document)).collect::<Result<Vec<E>>>()?;
-                if let ([entity], [document]) = (created_types.as_slice(), created.as_slice())
-                    && !entity.shows_names()
-                {
-                    self.keep(context, entity, document, None).await;
-                }
-                self.cache.content_changed(&context.tenant).await;
-                Ok(created_types)
-            }
+        let mut outcomes = self.write(context, &items, false, false).await?;
+        outcomes.sort_by_key(|outcome| outcome.ordinal);
+        let documents = outcomes.iter().map(document_of).collect::<Result<Vec<_>>>()?;
+        let created = documents.iter().map(|document| Self::parse(document)).collect::<Result<Vec<E>>>()?;
+        if let ([entity], [document]) = (created.as_slice(), documents.as_slice())
+            && !entity.shows_names()
+        {
+            self.keep(context, entity, document, None).await;
         }
+        self.cache.content_changed(&context.tenant).await;
+        Ok(created)
     }
 }
 

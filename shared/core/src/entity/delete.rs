@@ -7,7 +7,7 @@ use super::{
     rows::{Item, row_again},
     statement::Outcome,
     store::Store,
-    write::{ATTEMPTS, Written},
+    write::ATTEMPTS,
 };
 use crate::{
     context::{Context, Permission},
@@ -39,35 +39,37 @@ impl<E: Store> Service<E> {
         if cascade {
             context.require(Permission::LinkTypeDelete)?;
         }
-        let deleted = |entity: &E| Deleted { id: entity.id(), version: entity.stamp().version };
-        if let Some(earlier) = self.recall(context).await?.and_then(|types| types.into_iter().next()) {
-            return Ok(deleted(&earlier));
-        }
+        let deleted = |entity: E| Deleted { id: entity.id(), version: entity.stamp().version };
+        let answer = |types: Vec<E>| types.into_iter().next().map(deleted);
+        self.once(context, self.delete_now(context, key, expected, cascade), answer).await
+    }
+
+    async fn delete_now(
+        &self,
+        context: &Context,
+        key: &TypeKey,
+        expected: Option<i32>,
+        cascade: bool,
+    ) -> Result<Deleted> {
         let mut base = self.base(context, key, expected, false).await?;
         for _ in 0..ATTEMPTS {
             let row = row_again(&base, Action::Delete);
-            match self.write(context, &[Item { row, draft: None }], false, cascade).await? {
-                Written::Earlier(earlier) => {
-                    return earlier.first().map(deleted).ok_or_else(|| Error::internal("a remembered answer is empty"));
-                }
-                Written::Now(outcomes) if outcomes.is_empty() => {
-                    base = self.base(context, key, expected, true).await?;
-                }
-                Written::Now(outcomes) => {
-                    let tombstone = |outcome: &Outcome| {
-                        let kind =
-                            if outcome.kind == Kind::LinkType.as_str() { Kind::LinkType } else { Kind::ObjectType };
-                        let (id, version) = (outcome.id, outcome.version);
-                        async move { self.cache.keep_entity(kind, &context.tenant, id, version, None, None).await }
-                    };
-                    futures::future::join_all(outcomes.iter().map(tombstone)).await;
-                    self.cache.content_changed(&context.tenant).await;
-                    let own = outcomes.iter().find(|outcome| outcome.id == base.id());
-                    return own
-                        .map(|outcome| Deleted { id: outcome.id, version: outcome.version })
-                        .ok_or_else(|| Error::internal("a deleted type is missing from the answer"));
-                }
+            let outcomes = self.write(context, &[Item { row, draft: None }], false, cascade).await?;
+            if outcomes.is_empty() {
+                base = self.base(context, key, expected, true).await?;
+                continue;
             }
+            let tombstone = |outcome: &Outcome| {
+                let kind = if outcome.kind == Kind::LinkType.as_str() { Kind::LinkType } else { Kind::ObjectType };
+                let (id, version) = (outcome.id, outcome.version);
+                async move { self.cache.keep_entity(kind, &context.tenant, id, version, None, None).await }
+            };
+            futures::future::join_all(outcomes.iter().map(tombstone)).await;
+            self.cache.content_changed(&context.tenant).await;
+            let own = outcomes.iter().find(|outcome| outcome.id == base.id());
+            return own
+                .map(|outcome| Deleted { id: outcome.id, version: outcome.version })
+                .ok_or_else(|| Error::internal("a deleted type is missing from the answer"));
         }
         let actual = base.stamp().version;
         Err(Error::VersionConflict { expected: expected.unwrap_or(actual), actual })
@@ -76,9 +78,10 @@ impl<E: Store> Service<E> {
     /// Brings a deleted type back as it was: by its id, or by its name the one deleted last.
     pub async fn restore(&self, context: &Context, key: &TypeKey, expected: Option<i32>) -> Result<E> {
         context.require(E::RIGHTS.write)?;
-        if let Some(earlier) = self.recall(context).await?.and_then(|types| types.into_iter().next()) {
-            return Ok(earlier);
-        }
+        self.once(context, self.restore_now(context, key, expected), |types| types.into_iter().next()).await
+    }
+
+    async fn restore_now(&self, context: &Context, key: &TypeKey, expected: Option<i32>) -> Result<E> {
         for _ in 0..ATTEMPTS {
             let latest =
                 E::fetch_latest(&self.pool, &context.tenant, key).await?.ok_or_else(|| Self::not_found(key))?;
@@ -93,15 +96,9 @@ impl<E: Store> Service<E> {
             let base = Self::parse(&latest.document)?;
             let row = row_again(&base, Action::Restore);
             let names = if base.shows_names() { self.cache.names(&context.tenant).await } else { None };
-            match self.write(context, &[Item { row, draft: None }], false, false).await? {
-                Written::Earlier(earlier) => {
-                    return earlier.into_iter().next().ok_or_else(|| Error::internal("a remembered answer is empty"));
-                }
-                Written::Now(outcomes) => {
-                    if let Some(outcome) = outcomes.first() {
-                        return self.written(context, outcome, names, false).await;
-                    }
-                }
+            let outcomes = self.write(context, &[Item { row, draft: None }], false, false).await?;
+            if let Some(outcome) = outcomes.first() {
+                return self.written(context, outcome, names, false).await;
             }
         }
         Err(Error::NotDeleted { key: key.to_string() })

@@ -9,7 +9,7 @@ use super::{
     rows::{Item, ends, references, row_of},
     statement::Outcome,
     store::Store,
-    write::{ATTEMPTS, Written, document_of},
+    write::{ATTEMPTS, document_of},
 };
 use crate::{
     context::Context,
@@ -25,9 +25,10 @@ impl<E: Store> Service<E> {
     /// version of the moment. A patch that changes nothing makes no version.
     pub async fn update(&self, context: &Context, key: &TypeKey, patch: &Value, expected: Option<i32>) -> Result<E> {
         context.require(E::RIGHTS.write)?;
-        if let Some(earlier) = self.recall(context).await?.and_then(|types| types.into_iter().next()) {
-            return Ok(earlier);
-        }
+        self.once(context, self.update_now(context, key, patch, expected), |types| types.into_iter().next()).await
+    }
+
+    async fn update_now(&self, context: &Context, key: &TypeKey, patch: &Value, expected: Option<i32>) -> Result<E> {
         let mut base = self.base(context, key, expected, false).await?;
         let mut fresh = false;
         for _ in 0..ATTEMPTS {
@@ -35,6 +36,12 @@ impl<E: Store> Service<E> {
             let mut faults = Faults::default();
             let draft = merge(&json, patch, &mut faults)
                 .and_then(|merged| Draft::parse(E::KIND, &merged, Some((base.definition(), &json)), "", &mut faults));
+            if !faults.is_empty() && !fresh {
+                // Perhaps only against a state that the cache still has.
+                base = self.base(context, key, expected, true).await?;
+                fresh = true;
+                continue;
+            }
             faults.finish(E::INVALID)?;
             let Some(draft) = draft else { return Err(Error::internal("a draft without faults is missing")) };
 
@@ -67,15 +74,9 @@ impl<E: Store> Service<E> {
             let lock = E::KIND == Kind::ObjectType && row.refs.iter().any(|r| r.required && r.added);
             let names = if preview.shows_names() { self.cache.names(&context.tenant).await } else { None };
 
-            match self.write(context, &[Item { row, draft: Some(draft) }], lock, false).await? {
-                Written::Earlier(earlier) => {
-                    return earlier.into_iter().next().ok_or_else(|| Error::internal("a remembered answer is empty"));
-                }
-                Written::Now(outcomes) => {
-                    if let Some(outcome) = outcomes.first() {
-                        return self.written(context, outcome, names, renamed).await;
-                    }
-                }
+            let outcomes = self.write(context, &[Item { row, draft: Some(draft) }], lock, false).await?;
+            if let Some(outcome) = outcomes.first() {
+                return self.written(context, outcome, names, renamed).await;
             }
             // Somebody was faster: with an expected version that is the end, without one it is done anew.
             base = self.base(context, key, expected, true).await?;

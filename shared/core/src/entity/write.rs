@@ -1,6 +1,9 @@
 //! One statement for every write, tried again where a race leaves nothing to complain about; and what a refusal means.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    future::Future,
+};
 
 use sqlx::AssertSqlSafe;
 use uuid::Uuid;
@@ -27,8 +30,25 @@ use crate::{
 pub(super) const ATTEMPTS: usize = 8;
 
 impl<E: Store> Service<E> {
+    /// Does a write once per idempotency key. A repeat is answered from what the first wrote; so is one that fails because
+    /// the first ran at the same time and was faster: it finds the name taken, the version gone, or the key itself.
+    pub(super) async fn once<T>(
+        &self,
+        context: &Context,
+        write: impl Future<Output = Result<T>>,
+        answer: impl Fn(Vec<E>) -> Option<T>,
+    ) -> Result<T> {
+        if let Some(earlier) = self.recall(context).await? {
+            return answer(earlier).ok_or_else(|| Error::internal("a remembered answer is empty"));
+        }
+        match write.await {
+            Ok(done) => Ok(done),
+            Err(error) => self.recall(context).await?.and_then(answer).ok_or(error),
+        }
+    }
+
     /// What an earlier request with the same idempotency key wrote.
-    pub(super) async fn recall(&self, context: &Context) -> Result<Option<Vec<E>>> {
+    async fn recall(&self, context: &Context) -> Result<Option<Vec<E>>> {
         let Some(key) = &context.idempotency else { return Ok(None) };
         match idempotency::recall(&self.pool, context, key).await? {
             None => Ok(None),
@@ -46,7 +66,7 @@ impl<E: Store> Service<E> {
         items: &[Item],
         lock: bool,
         cascade: bool,
-    ) -> Result<Written<E>> {
+    ) -> Result<Vec<Outcome>> {
         let mut rows: Vec<Row> = items.iter().map(|item| item.row.clone()).collect();
         // All writers take locks in the same order.
         rows.sort_by_cached_key(|row| row.name.to_ascii_lowercase());
@@ -57,17 +77,12 @@ impl<E: Store> Service<E> {
                 Ok(outcomes) if outcomes.iter().any(|outcome| outcome.kind == "circular") => {
                     return Err(circular(items));
                 }
-                Ok(outcomes) => return Ok(Written::Now(outcomes)),
+                Ok(outcomes) => return Ok(outcomes),
                 Err(error) => error,
             };
             match refusal(&error) {
-                None => return Err(error.into()),
+                None | Some(Refusal::IdempotencyKey) => return Err(error.into()),
                 Some(Refusal::Retry) => {}
-                Some(Refusal::IdempotencyKey) => {
-                    if let Some(earlier) = self.recall(context).await? {
-                        return Ok(Written::Earlier(earlier));
-                    }
-                }
                 Some(Refusal::NameTaken | Refusal::Reference) => {
                     let faults = self.diagnose(context, items).await?;
                     if !faults.is_empty() {
@@ -139,13 +154,6 @@ impl<E: Store> Service<E> {
         let referrers: Vec<Referrer> = rows.into_iter().map(referrer).collect();
         if referrers.is_empty() { Ok(()) } else { Err(Error::InUse { referrers }) }
     }
-}
-
-pub(super) enum Written<E> {
-    /// What the statement wrote.
-    Now(Vec<Outcome>),
-    /// A concurrent request with the same idempotency key was faster: what it wrote.
-    Earlier(Vec<E>),
 }
 
 pub(super) fn document_of(outcome: &Outcome) -> Result<String> {

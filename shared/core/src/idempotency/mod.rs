@@ -1,6 +1,8 @@
 //! Idempotency keys: a repeated write is answered as the first was, from the versions that it made.
 
 pub(crate) mod repository;
+#[cfg(test)]
+mod tests;
 
 /// How long an answer is remembered.
 pub const RETENTION_HOURS: i32 = 24;

@@ -1,6 +1,8 @@
 //! Link types: relations between two object types.
 
 pub(crate) mod repository;
+#[cfg(test)]
+mod tests;
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;

@@ -1,6 +1,8 @@
 //! Object types: the things a company reasons about.
 
 pub(crate) mod repository;
+#[cfg(test)]
+mod tests;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;

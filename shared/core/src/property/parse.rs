@@ -115,7 +115,7 @@ fn parse_one(
     let data_type = data_type(&mut fields, "dataType", true, faults);
     let item_type = data_type_of_items(&mut fields, data_type, faults);
     let element = if data_type == Some(DataType::Array) { item_type } else { data_type };
-    // Where the data type itself is at fault, nothing is held against it; the items of a list may also be anything.
+    // Where the data type itself is at fault, what depends on it is not judged.
     let unknown = faults.len() > before;
     let applies_to = |only: DataType| element.map_or(unknown, |element| element == only);
 

@@ -1,6 +1,8 @@
 //! Search over names, display names, descriptions, property names and tags of both kinds of types.
 
 mod repository;
+#[cfg(test)]
+mod tests;
 mod words;
 
 use serde::{Deserialize, Serialize};
@@ -86,7 +88,8 @@ impl Search {
         }
         let Some(words) = words::query_words(query.text) else { return Ok(Vec::new()) };
 
-        let hash = Sha256::digest(format!("{:?}", (query.kind, words.plain.as_str())));
+        // The words too: they are cut at capitals, which the plain text has no longer.
+        let hash = Sha256::digest(format!("{:?}", (query.kind, &words.tsquery, &words.plain)));
         let hash: String = hash[..16].iter().map(|b| format!("{b:02x}")).collect();
         let key_type = match query.kind {
             Some(Kind::ObjectType) => "object_types:search",

@@ -26,12 +26,12 @@ pub(super) async fn search(
         r#"WITH query AS (
             SELECT to_tsquery('simple', $2) || to_tsquery('english', $2) AS words
         ), hits AS (
-            (SELECT 'object_type' AS kind, t.id, t.name, lower(t.name) = $3 AS exact, ts_rank(t.search, words) AS score
+            (SELECT 'object_type' AS kind, t.id, t.name, replace(lower(t.name), '_', '') = $3 AS exact, ts_rank(t.search, words) AS score
             FROM object_types t, query
             WHERE $6 AND t.tenant_id = $1 AND NOT t.is_deleted AND t.search @@ words
             ORDER BY exact DESC, score DESC, length(t.name), t.name LIMIT $5)
             UNION ALL
-            (SELECT 'link_type', t.id, t.name, lower(t.name) = $3 AS exact, ts_rank(t.search, words) AS score
+            (SELECT 'link_type', t.id, t.name, replace(lower(t.name), '_', '') = $3 AS exact, ts_rank(t.search, words) AS score
             FROM link_types t, query
             WHERE $7 AND t.tenant_id = $1 AND NOT t.is_deleted AND t.search @@ words
             ORDER BY exact DESC, score DESC, length(t.name), t.name LIMIT $5)

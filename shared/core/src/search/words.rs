@@ -3,6 +3,9 @@
 
 use crate::{definition::Definition, property};
 
+/// The most bytes of one weight: PostgreSQL keeps at most 1 MB in a `tsvector`, and every word is there twice.
+const MAX_BYTES: usize = 64 * 1024;
+
 /// The words of a type by weight, and the text that is compared when nothing matches a word.
 pub(crate) struct DocumentWords {
     /// Name and display name.
@@ -64,8 +67,15 @@ pub(crate) fn query_words(text: &str) -> Option<QueryWords> {
 struct Words(Vec<String>);
 
 impl Words {
+    /// As many words as there is room for, with spaces between.
     fn joined(&self) -> String {
-        self.0.join(" ")
+        let mut room = MAX_BYTES;
+        let fitting = self.0.iter().take_while(|word| {
+            let fits = word.len() < room;
+            room = room.saturating_sub(word.len() + 1);
+            fits
+        });
+        fitting.map(String::as_str).collect::<Vec<_>>().join(" ")
     }
 
     /// PostgreSQL takes no word of 2 KB and more.

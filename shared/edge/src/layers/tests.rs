@@ -59,7 +59,7 @@ fn service(more: &[(&str, &str)]) -> Router {
                     aggregate: Code::InvalidObjectType,
                     faults: vec![
                         Fault::at("/name", FaultKind::NameForm),
-                        Fault { location: Location::Parameter("limit"), kind: FaultKind::Required },
+                        Fault { location: Location::Parameter("limit".into()), kind: FaultKind::Required },
                         Fault { location: Location::Header("If-Match"), kind: FaultKind::Required },
                     ],
                 })

@@ -29,6 +29,7 @@ pub(super) fn title(code: Code) -> &'static str {
         Code::InvalidDataType => "Invalid data type",
         Code::RequiredFieldMissing => "A required field is missing",
         Code::UnknownField => "Unknown field",
+        Code::UnknownParameter => "Unknown parameter",
         Code::ReadOnlyField => "Read-only field",
         Code::FieldNotApplicable => "The field does not apply to the data type",
         Code::InvalidFieldType => "Wrong JSON type",
@@ -65,6 +66,7 @@ pub(super) fn title(code: Code) -> &'static str {
 
 pub(super) fn fault(kind: &FaultKind) -> String {
     match kind {
+        FaultKind::UnknownParameter => "There is no such query parameter; check its spelling or leave it out.".into(),
         FaultKind::UnknownField => "There is no such field; check its spelling or leave it out.".into(),
         FaultKind::ReadOnlyField => "Only the service sets this field; leave it out.".into(),
         FaultKind::Required => "This is required; give it a value.".into(),

@@ -29,6 +29,7 @@ pub(super) fn title(code: Code) -> &'static str {
         Code::InvalidDataType => "유효하지 않은 데이터 타입입니다",
         Code::RequiredFieldMissing => "필수 필드가 누락되었습니다",
         Code::UnknownField => "알 수 없는 필드입니다",
+        Code::UnknownParameter => "알 수 없는 매개변수입니다",
         Code::ReadOnlyField => "읽기 전용 필드입니다",
         Code::FieldNotApplicable => "이 데이터 타입에 적용할 수 없는 필드입니다",
         Code::InvalidFieldType => "JSON 타입이 올바르지 않습니다",
@@ -65,6 +66,7 @@ pub(super) fn title(code: Code) -> &'static str {
 
 pub(super) fn fault(kind: &FaultKind) -> String {
     match kind {
+        FaultKind::UnknownParameter => "존재하지 않는 쿼리 매개변수입니다. 철자를 확인하거나 제거하세요.".into(),
         FaultKind::UnknownField => "존재하지 않는 필드입니다. 철자를 확인하거나 필드를 제거하세요.".into(),
         FaultKind::ReadOnlyField => "서비스만 설정할 수 있는 필드입니다. 필드를 제거하세요.".into(),
         FaultKind::Required => "필수 항목입니다. 값을 입력하세요.".into(),

@@ -37,7 +37,10 @@ async fn the_openapi_document_is_whole() {
             let what = format!("{method} {path}");
             let responses = operation["responses"].as_object().unwrap_or_else(|| panic!("{what} has no responses"));
             assert!(responses.keys().any(|status| status.starts_with('2')), "{what} never succeeds");
-            assert!(ids.insert(operation["operationId"].as_str().unwrap().to_owned()), "{what}: its id is another's, too");
+            assert!(
+                ids.insert(operation["operationId"].as_str().unwrap().to_owned()),
+                "{what}: its id is another's, too"
+            );
             let shared = item["parameters"].as_array().into_iter().flatten();
             let declared: Vec<_> = operation["parameters"]
                 .as_array()

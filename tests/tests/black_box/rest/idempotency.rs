@@ -1,8 +1,9 @@
 //! A repeated write is answered as the first was, and done once.
 
-use oms_tests::{App, samples};
+use futures::future::join_all;
+use oms_tests::{App, Call, samples};
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 
 #[tokio::test]
 async fn the_same_key_gives_the_same_answer_and_another_body_is_refused() {
@@ -51,11 +52,29 @@ async fn a_key_belongs_to_its_caller_and_a_refused_request_does_not_use_it_up() 
     assert_ne!(created["id"], others["id"]);
 }
 
+/// Sends the same call sixteen times at once; gives the one answer that all get.
+async fn at_once(call: Call, status: u16) -> Value {
+    let answers = join_all((0..16).map(|_| call.again().expect(status))).await;
+    assert!(answers.iter().all(|answer| answer == &answers[0]), "{answers:?}");
+    answers[0].clone()
+}
+
 #[tokio::test]
-async fn of_many_at_once_one_writes_and_all_are_answered_alike() {
+async fn of_many_creates_at_once_one_writes_and_all_are_answered_alike() {
     let app = App::start().await;
     let editor = app.client("editor");
-    let order = samples::object_type("Order");
-    let answers = futures::future::join_all((0..16).map(|_| editor.post("object-types", &order).key("k").expect(201))).await;
-    assert!(answers.iter().all(|answer| answer == &answers[0]), "{answers:?}");
+    let created = at_once(editor.post("object-types", &samples::object_type("Order")).v2().key("k"), 201).await;
+    assert_eq!(editor.all("object-types").await, [created]);
+}
+
+#[tokio::test]
+async fn of_many_changes_at_once_one_writes_and_all_are_answered_alike() {
+    let app = App::start().await;
+    let editor = app.client("editor");
+    editor.post("object-types", &samples::object_type("Order")).expect(201).await;
+    let patch = json!({"displayName": "changed"});
+    assert_eq!(at_once(editor.patch("object-types/Order", 1, &patch).v2().key("a"), 200).await["version"], 2);
+    at_once(editor.delete("object-types/Order", 2).key("b"), 204).await;
+    let restored = at_once(editor.call(Method::POST, "object-types/Order/restore").v2().key("c"), 200).await;
+    assert_eq!(restored["version"], 4);
 }

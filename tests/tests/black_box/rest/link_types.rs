@@ -35,7 +35,10 @@ async fn a_link_type_has_one_shape_and_shows_its_ends_by_their_current_names() {
     assert_eq!((renamed["source"].as_str(), renamed["version"].as_i64()), (Some("Client"), Some(1)));
     assert_eq!(renamed["sourceObjectTypeId"], link["sourceObjectTypeId"]);
 
-    let turned = editor.patch(&path, 1, &json!({"source": "Order", "target": "Item", "cardinality": "MANY_TO_MANY"})).send().await;
+    let turned = editor
+        .patch(&path, 1, &json!({"source": "Order", "target": "Item", "cardinality": "MANY_TO_MANY"}))
+        .send()
+        .await;
     assert_eq!((turned.expect(200)["target"].as_str(), turned.header("etag")), (Some("Item"), Some("\"2\"")));
     let comparison = editor.get(&format!("{path}/versions/compare?from=1&to=2")).expect(200).await;
     assert_json_snapshot!("comparison_of_link_types", redact(&comparison));

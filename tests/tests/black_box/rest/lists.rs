@@ -48,9 +48,7 @@ async fn the_link_header_leads_through_all_pages() {
 async fn filters_join_and_a_write_is_seen_at_once() {
     let app = App::start().await;
     let editor = app.client("editor");
-    let tagged = |name: &str, category: &str, tags: &[&str]| {
-        json!({"name": name, "displayName": name, "category": category, "tags": tags})
-    };
+    let tagged = |name: &str, category: &str, tags: &[&str]| json!({"name": name, "displayName": name, "category": category, "tags": tags});
     let items = [
         tagged("A", "sales", &["core", "gdpr"]),
         tagged("B", "sales", &["core"]),
@@ -81,7 +79,7 @@ async fn filters_join_and_a_write_is_seen_at_once() {
 #[tokio::test]
 async fn a_page_that_would_be_too_large_is_shorter_and_says_how_to_go_on() {
     const BOUND: usize = 4_096;
-    let app = App::with(|settings| drop(settings.set("MAX_RESPONSE_BYTES", BOUND))).await;
+    let app = App::with(|settings| settings.set("MAX_RESPONSE_BYTES", BOUND)).await;
     let editor = app.client("editor");
     let items: Vec<_> = (0..20)
         .map(|n| json!({"name": format!("T{n:02}"), "displayName": "T", "description": "x".repeat(700)}))
@@ -106,7 +104,7 @@ async fn a_page_that_would_be_too_large_is_shorter_and_says_how_to_go_on() {
 
 #[tokio::test]
 async fn an_item_larger_than_the_bound_still_comes_alone() {
-    let app = App::with(|settings| drop(settings.set("MAX_RESPONSE_BYTES", 1_024))).await;
+    let app = App::with(|settings| settings.set("MAX_RESPONSE_BYTES", 1_024)).await;
     let editor = app.client("editor");
     let large = |name: &str| json!({"name": name, "displayName": name, "description": "x".repeat(5_000)});
     editor.post("object-types:batch", &json!({"items": [large("A"), large("B")]})).expect(201).await;
@@ -119,7 +117,7 @@ async fn an_item_larger_than_the_bound_still_comes_alone() {
 
 #[tokio::test]
 async fn a_batch_whose_answer_would_be_too_large_is_created_and_answered_by_ids() {
-    let app = App::with(|settings| drop(settings.set("MAX_RESPONSE_BYTES", 4_096))).await;
+    let app = App::with(|settings| settings.set("MAX_RESPONSE_BYTES", 4_096)).await;
     let editor = app.client("editor");
     let items: Vec<_> = (0..50)
         .map(|n| json!({"name": format!("T{n:02}"), "displayName": "T", "description": "x".repeat(200)}))

@@ -7,3 +7,4 @@ mod lists;
 mod object_types;
 mod protocol;
 mod validation;
+mod values;

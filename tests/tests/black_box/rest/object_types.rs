@@ -29,7 +29,10 @@ async fn a_created_type_is_answered_in_the_shape_of_the_asked_version() {
 async fn an_unchanged_type_is_not_sent_again() {
     let app = App::start().await;
     let editor = app.client("editor");
-    let id = editor.post("object-types", &samples::object_type("Order")).expect(201).await["id"].as_str().unwrap().to_owned();
+    let id = editor.post("object-types", &samples::object_type("Order")).expect(201).await["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     let path = format!("object-types/{id}");
 
     for known in ["\"1\"", "W/\"1\"", "*", "\"7\", \"1\""] {
@@ -58,12 +61,8 @@ async fn a_patch_changes_what_it_names_and_makes_a_version_that_can_be_compared(
         "description": null, "tags": ["core"], "metadata": {"owner": null, "steward": "kim"}, "properties": properties,
         "changeDescription": "E-mail has a shorter name.",
     });
-    let patched = editor
-        .patch(&path, 1, &patch)
-        .header("content-type", "application/merge-patch+json")
-        .v2()
-        .send()
-        .await;
+    let patched =
+        editor.patch(&path, 1, &patch).header("content-type", "application/merge-patch+json").v2().send().await;
     let now = patched.expect(200);
     assert_eq!(patched.header("etag"), Some("\"2\""));
     assert_eq!(now["version"], 2);
@@ -93,7 +92,10 @@ async fn the_versions_of_a_type_come_newest_first_page_by_page() {
     let editor = app.client("editor");
     editor.post("object-types", &samples::object_type("Order")).expect(201).await;
     for version in 1..5 {
-        editor.patch("object-types/Order", version, &json!({"displayName": format!("Order {version}")})).expect(200).await;
+        editor
+            .patch("object-types/Order", version, &json!({"displayName": format!("Order {version}")}))
+            .expect(200)
+            .await;
     }
     let numbers = |page: &Value| -> Vec<i64> {
         page["data"].as_array().unwrap().iter().map(|version| version["version"].as_i64().unwrap()).collect()
@@ -142,7 +144,10 @@ async fn a_name_is_taken_in_any_case_and_free_again_after_the_deletion() {
     let editor = app.client("editor");
     let first = editor.post("object-types", &samples::object_type("Order")).expect(201).await;
     let taken = editor.post("object-types", &samples::object_type("ORDER")).expect(409).await;
-    assert_eq!((taken["code"].as_str(), taken["errors"][0]["pointer"].as_str()), (Some("OBJECT_TYPE_NAME_EXISTS"), Some("/name")));
+    assert_eq!(
+        (taken["code"].as_str(), taken["errors"][0]["pointer"].as_str()),
+        (Some("OBJECT_TYPE_NAME_EXISTS"), Some("/name"))
+    );
 
     editor.delete("object-types/order", 1).expect(204).await;
     editor.post("object-types", &samples::object_type("ORDER")).expect(201).await;
@@ -164,8 +169,9 @@ async fn a_batch_is_created_as_a_whole_or_not_at_all() {
         {"name": "Item", "displayName": "Item", "colour": 1},
     ]});
     let refused = editor.post("object-types:batch", &bad).expect(400).await;
-    let pointers: Vec<_> = refused["errors"].as_array().unwrap().iter().map(|fault| fault["pointer"].as_str().unwrap()).collect();
-    assert_eq!(pointers, ["/items/1/name", "/items/1/displayName", "/items/3/colour", "/items/2/name"]);
+    let pointers: Vec<_> =
+        refused["errors"].as_array().unwrap().iter().map(|fault| fault["pointer"].as_str().unwrap()).collect();
+    assert_eq!(pointers, ["/items/1/name", "/items/1/displayName", "/items/2/name", "/items/3/colour"]);
     let taken = json!({"items": [samples::object_type("Customer"), samples::object_type("order")]});
     let refused = editor.post("object-types:batch", &taken).expect(409).await;
     assert_eq!(refused["errors"][0]["pointer"], "/items/1/name");
@@ -187,7 +193,8 @@ async fn required_references_never_form_a_circle() {
     let pointing = |name: &str, to: Option<&str>| {
         let mut object_type = samples::object_type(name);
         if let Some(to) = to {
-            object_type["properties"] = json!([{"name": "next", "dataType": "REFERENCE", "referenceTo": to, "required": true}]);
+            object_type["properties"] =
+                json!([{"name": "next", "dataType": "REFERENCE", "referenceTo": to, "required": true}]);
         }
         object_type
     };
@@ -196,7 +203,8 @@ async fn required_references_never_form_a_circle() {
     editor.post("object-types", &pointing("C", None)).expect(201).await;
     editor.post("object-types", &pointing("B", Some("C"))).expect(201).await;
     editor.post("object-types", &pointing("A", Some("B"))).expect(201).await;
-    let closing = json!({"properties": [{"name": "next", "dataType": "REFERENCE", "referenceTo": "A", "required": true}]});
+    let closing =
+        json!({"properties": [{"name": "next", "dataType": "REFERENCE", "referenceTo": "A", "required": true}]});
     let refused = editor.patch("object-types/C", 1, &closing).expect(409).await;
     assert_eq!(
         (refused["code"].as_str(), refused["errors"][0]["pointer"].as_str()),

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 #[tokio::test]
 async fn a_browser_may_call_from_an_allowed_origin_only() {
-    let app = App::with(|settings| drop(settings.set("CORS_ALLOWED_ORIGINS", "https://console.test"))).await;
+    let app = App::with(|settings| settings.set("CORS_ALLOWED_ORIGINS", "https://console.test")).await;
     let preflight = async |origin: &str| {
         app.anonymous()
             .call(Method::OPTIONS, "object-types/Order")

@@ -106,7 +106,7 @@ pub(crate) fn a_level() -> impl Strategy<Value = Vec<Property>> {
             .zip(rules)
             .filter(|(_, rules)| {
                 let nested = rules["properties"].as_array().into_iter().flatten();
-                nested.fold(true, |free, property| nested_ids.insert(property["id"].to_string()) && free)
+                nested.map(|property| property["id"].to_string()).all(|id| nested_ids.insert(id))
             })
             .map(|((number, name), rules)| with(rules, json!({"id": id(number), "name": name})))
             .collect();

@@ -1,7 +1,6 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::{ChangeType, FieldChange, compare};
 use crate::{
     definition::{Draft, Stamp},
     error::Kind,
@@ -9,6 +8,7 @@ use crate::{
     input::Faults,
     object_type::ObjectType,
     property::tests::{a_level, definition_of},
+    version::{ChangeType, FieldChange, compare},
 };
 
 fn with_definition(definition: crate::definition::Definition) -> ObjectType {

@@ -1,0 +1,179 @@
+use serde_json::json;
+use sqlx::PgPool;
+
+use crate::{
+    Registry,
+    entity::Filter,
+    error::{Error, Kind, Referrer},
+    fixture::{
+        caller, code, created, deleted, key, link, linked, object, patched, reference, referring, refusal, registry,
+        with,
+    },
+};
+
+/// What still uses a type, as the refusal to delete it says.
+async fn users(oms: &Registry, name: &str, cascade: bool) -> Vec<Referrer> {
+    match oms.object_types.delete(&caller(), &key(name), None, cascade).await {
+        Err(Error::InUse { referrers }) => referrers,
+        other => panic!("expected a refusal, got {other:?}"),
+    }
+}
+
+fn by_link(name: &str) -> Referrer {
+    Referrer { kind: Kind::LinkType, name: name.into(), property: None }
+}
+
+fn by_property(name: &str, property: &str) -> Referrer {
+    Referrer { kind: Kind::ObjectType, name: name.into(), property: Some(property.into()) }
+}
+
+#[sqlx::test(migrator = "crate::postgres::MIGRATOR")]
+async fn a_type_in_use_stays_and_its_users_are_named(pool: PgPool) {
+    let oms = registry(&pool);
+    created(&oms, object("Customer")).await;
+    created(&oms, object("Order")).await;
+    linked(&oms, link("Places", "Customer", "Order")).await;
+    linked(&oms, link("Knows", "Customer", "Customer")).await;
+    let nested = json!({"properties": [{"name": "o", "dataType": "OBJECT", "properties": [reference("who", "Customer", false)]}]});
+    created(&oms, with(object("Invoice"), nested)).await;
+
+    assert_eq!(users(&oms, "Order", false).await, [by_link("Places")]);
+    let all = [by_link("Knows"), by_link("Places"), by_property("Invoice", "who")];
+    let mut found = users(&oms, "Customer", false).await;
+    found.sort_by_key(|user| (user.kind != Kind::LinkType, user.name.clone()));
+    assert_eq!(found, all);
+    // Links may go with it; a property never does, and while it is there the links stay too.
+    assert_eq!(users(&oms, "Customer", true).await, [by_property("Invoice", "who")]);
+    assert_eq!(oms.link_types.count(&caller(), &Filter::default()).await.unwrap(), 2);
+
+    deleted(&oms, "Invoice").await;
+    let gone = oms.object_types.delete(&caller(), &key("Customer"), Some(1), true).await.unwrap();
+    assert_eq!(gone.version, 2);
+    assert_eq!(oms.link_types.count(&caller(), &Filter::default()).await.unwrap(), 0);
+    assert_eq!(code(oms.link_types.get(&caller(), &key("Knows")).await), "LINK_TYPE_NOT_FOUND");
+    deleted(&oms, "Order").await;
+}
+
+#[sqlx::test(migrator = "crate::postgres::MIGRATOR")]
+async fn a_deleted_type_is_gone_and_its_name_can_be_taken(pool: PgPool) {
+    let oms = registry(&pool);
+    let first = created(&oms, referring("Customer", "parent", "Customer", false)).await;
+    let conflict = oms.object_types.delete(&caller(), &key("Customer"), Some(2), false).await;
+    assert!(matches!(conflict, Err(Error::VersionConflict { expected: 2, actual: 1 })), "{conflict:?}");
+    deleted(&oms, "CUSTOMER").await;
+    let id = first.id.to_string();
+    for text in ["Customer", &id] {
+        assert_eq!(code(oms.object_types.get(&caller(), &key(text)).await), "OBJECT_TYPE_NOT_FOUND");
+        assert_eq!(code(oms.object_types.delete(&caller(), &key(text), None, false).await), "OBJECT_TYPE_NOT_FOUND");
+    }
+    let second = created(&oms, object("customer")).await;
+    assert_ne!(second.id, first.id);
+    // By name, that is the living one; the dead one is still found by its id.
+    assert_eq!(oms.object_types.versions(&caller(), &key("Customer"), None, 10).await.unwrap().len(), 1);
+    assert_eq!(oms.object_types.versions(&caller(), &key(&id), None, 10).await.unwrap().len(), 2);
+    deleted(&oms, "Customer").await;
+    created(&oms, object("Customer")).await;
+}
+
+#[sqlx::test(migrator = "crate::postgres::MIGRATOR")]
+async fn a_restored_type_is_as_it_was_with_targets_by_their_names_of_now(pool: PgPool) {
+    let oms = registry(&pool);
+    created(&oms, object("Customer")).await;
+    let order = created(&oms, referring("Order", "customer", "Customer", true)).await;
+    assert_eq!(code(oms.object_types.restore(&caller(), &key("Order"), None).await), "NOT_DELETED");
+    deleted(&oms, "Order").await;
+    patched(&oms, "Customer", json!({"name": "Client"})).await;
+    let conflict = oms.object_types.restore(&caller(), &key("Order"), Some(1)).await;
+    assert!(matches!(conflict, Err(Error::VersionConflict { expected: 1, actual: 2 })), "{conflict:?}");
+
+    let back = oms.object_types.restore(&caller(), &key("order"), Some(2)).await.unwrap();
+    assert_eq!((back.id, back.stamp.version), (order.id, 3));
+    assert_eq!(back.definition.properties, order.definition.properties);
+    assert_eq!(serde_json::to_value(back.view()).unwrap()["properties"][0]["referenceTo"], "Client");
+    assert_eq!(oms.object_types.get(&caller(), &key("Order")).await.unwrap(), back);
+    // It holds its target again.
+    assert_eq!(users(&oms, "Client", false).await, [by_property("Order", "customer")]);
+    assert_eq!(code(oms.object_types.restore(&caller(), &key("Nobody"), None).await), "OBJECT_TYPE_NOT_FOUND");
+}
+
+#[sqlx::test(migrator = "crate::postgres::MIGRATOR")]
+async fn a_type_is_not_restored_over_another_or_without_its_targets(pool: PgPool) {
+    let oms = registry(&pool);
+    created(&oms, object("Customer")).await;
+    let order = created(&oms, referring("Order", "customer", "Customer", true)).await;
+    let id = key(&order.id.to_string());
+    deleted(&oms, "Order").await;
+    created(&oms, object("ORDER")).await;
+    deleted(&oms, "Customer").await;
+    let refused = refusal(oms.object_types.restore(&caller(), &id, None).await);
+    assert!(refused.contains(&("/name".to_owned(), "OBJECT_TYPE_NAME_EXISTS")), "{refused:?}");
+    assert!(refused.iter().any(|(_, code)| *code == "REFERENCED_TYPE_NOT_FOUND"), "{refused:?}");
+    // The living one has the name, and it is not deleted.
+    assert_eq!(code(oms.object_types.restore(&caller(), &key("Order"), None).await), "NOT_DELETED");
+
+    deleted(&oms, "Order").await;
+    // By name it is the one deleted last.
+    assert_eq!(
+        oms.object_types.restore(&caller(), &key("Order"), None).await.unwrap().definition.name.as_str(),
+        "ORDER"
+    );
+    deleted(&oms, "Order").await;
+    oms.object_types.restore(&caller(), &key("Customer"), None).await.unwrap();
+    assert_eq!(oms.object_types.restore(&caller(), &id, None).await.unwrap().stamp.version, 3);
+}
+
+#[sqlx::test(migrator = "crate::postgres::MIGRATOR")]
+async fn a_self_reference_comes_back_with_its_type(pool: PgPool) {
+    let oms = registry(&pool);
+    created(&oms, referring("Node", "next", "Node", false)).await;
+    deleted(&oms, "Node").await;
+    let back = oms.object_types.restore(&caller(), &key("Node"), None).await.unwrap();
+    assert_eq!(serde_json::to_value(back.view()).unwrap()["properties"][0]["referenceTo"], "Node");
+    deleted(&oms, "Node").await;
+}
+
+#[sqlx::test(migrator = "crate::postgres::MIGRATOR")]
+async fn of_a_deletion_and_a_new_use_at_the_same_time_one_wins(pool: PgPool) {
+    let oms = registry(&pool);
+    let acme = caller();
+    for round in 0..4 {
+        let name = format!("T{round}");
+        created(&oms, object(&name)).await;
+        let target = key(&name);
+        let (input, by_link) =
+            (referring(&format!("R{round}"), "p", &name, false), link(&format!("L{round}"), &name, &name));
+        let delete = oms.object_types.delete(&acme, &target, None, false);
+        let (deleted, used) = if round % 2 == 0 {
+            let (deleted, used) = tokio::join!(delete, oms.object_types.create(&acme, &input));
+            (deleted, used.map(drop))
+        } else {
+            let (deleted, used) = tokio::join!(delete, oms.link_types.create(&acme, &by_link));
+            (deleted, used.map(drop))
+        };
+        match (deleted, used) {
+            (Ok(_), Err(error)) => {
+                let refused = refusal(Err::<(), _>(error));
+                assert!(refused.iter().all(|(_, code)| *code == "REFERENCED_TYPE_NOT_FOUND"), "{refused:?}");
+            }
+            (Err(error), Ok(())) => assert_eq!(error.code().as_str(), "OBJECT_TYPE_IN_USE"),
+            both => panic!("round {round}: {both:?}"),
+        }
+    }
+}
+
+#[sqlx::test(migrator = "crate::postgres::MIGRATOR")]
+async fn a_type_is_deleted_and_restored_once(pool: PgPool) {
+    let oms = registry(&pool);
+    let acme = caller();
+    let id = key(&created(&oms, object("Customer")).await.id.to_string());
+    let deletions = futures::future::join_all((0..4).map(|_| oms.object_types.delete(&acme, &id, None, false))).await;
+    assert_eq!(deletions.iter().filter(|result| result.is_ok()).count(), 1);
+    for result in deletions.into_iter().filter(Result::is_err) {
+        assert_eq!(code(result), "OBJECT_TYPE_NOT_FOUND");
+    }
+    let restorations = futures::future::join_all((0..4).map(|_| oms.object_types.restore(&acme, &id, None))).await;
+    assert_eq!(restorations.iter().filter(|result| result.is_ok()).count(), 1);
+    for result in restorations.into_iter().filter(Result::is_err) {
+        assert_eq!(code(result), "NOT_DELETED");
+    }
+}

@@ -1,0 +1,5 @@
+mod create;
+mod cycles;
+mod delete;
+mod lists;
+mod update;

@@ -195,7 +195,7 @@ fn components() -> Value {
             format!("{kind}Version"),
             json!({ "allOf": [
                 reference("VersionInfo"),
-                { "type": "object", "required": ["snapshot"], "properties": { "snapshot": answered(kind) } },
+                { "type": "object", "required": ["snapshot"], "properties": { "snapshot": reference(kind) } },
             ] }),
         );
     }

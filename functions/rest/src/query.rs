@@ -12,13 +12,15 @@ use uuid::Uuid;
 /// The parameters of a query string.
 pub(crate) struct Query {
     pairs: Vec<(String, String)>,
+    /// Parameters that were there, well-formed or not.
+    seen: Vec<&'static str>,
     faults: Faults,
 }
 
 impl Query {
     pub(crate) fn new(query: &str) -> Self {
         let pairs = form_urlencoded::parse(query.as_bytes()).map(|(k, v)| (k.into_owned(), v.into_owned())).collect();
-        Self { pairs, faults: Faults::default() }
+        Self { pairs, seen: Vec::new(), faults: Faults::default() }
     }
 
     fn fault(&mut self, name: &'static str, kind: FaultKind) {
@@ -29,6 +31,9 @@ impl Query {
         let (taken, rest) = std::mem::take(&mut self.pairs).into_iter().partition(|(known, _)| known == name);
         self.pairs = rest;
         let taken: Vec<(String, String)> = taken;
+        if !taken.is_empty() {
+            self.seen.push(name);
+        }
         taken.into_iter().map(|(_, value)| value).collect()
     }
 
@@ -118,8 +123,7 @@ impl Query {
 
     /// Notes that a parameter is missing.
     pub(crate) fn require<T>(&mut self, name: &'static str, value: Option<T>) -> Option<T> {
-        let malformed = !self.faults.is_empty();
-        if value.is_none() && !malformed {
+        if value.is_none() && !self.seen.contains(&name) {
             self.fault(name, FaultKind::Required);
         }
         value

@@ -20,9 +20,9 @@ impl Faults {
         self.add(Fault::at(pointer, kind));
     }
 
-    /// Notes a fault.
+    /// Notes a fault; the same one at the same place is noted once.
     pub fn add(&mut self, fault: Fault) {
-        if self.0.len() < MAX_FAULTS {
+        if self.0.len() < MAX_FAULTS && !self.0.contains(&fault) {
             self.0.push(fault);
         }
     }
@@ -67,6 +67,26 @@ pub fn type_of(value: &Value) -> &'static str {
         Value::String(_) => "string",
         Value::Array(_) => "array",
         Value::Object(_) => "object",
+    }
+}
+
+/// How deep free-form JSON may be nested: a stored document wraps it, and must stay within what parsers take.
+pub const MAX_JSON_DEPTH: usize = 64;
+
+fn depth(value: &Value) -> usize {
+    match value {
+        Value::Array(items) => 1 + items.iter().map(depth).max().unwrap_or_default(),
+        Value::Object(map) => 1 + map.values().map(depth).max().unwrap_or_default(),
+        _ => 0,
+    }
+}
+
+/// Notes what free-form JSON must not have: NUL in keys and texts, and too many levels.
+pub fn check_json(value: &Value, pointer: &str, faults: &mut Faults) {
+    if depth(value) > MAX_JSON_DEPTH {
+        faults.push(pointer, FaultKind::TooDeep { max: MAX_JSON_DEPTH });
+    } else {
+        refuse_nul(value, pointer, faults);
     }
 }
 
@@ -180,7 +200,7 @@ impl<'a> Fields<'a> {
             faults.push(self.at(key), FaultKind::WrongType { expected: "object", found: type_of(value) });
             return None;
         };
-        refuse_nul(value, &self.at(key), faults);
+        check_json(value, &self.at(key), faults);
         Some(map.clone())
     }
 

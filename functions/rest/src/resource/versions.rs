@@ -14,7 +14,7 @@ use serde_json::json;
 use super::{Resource, Shape, id_field};
 use crate::{
     answer::{self, Items},
-    call::Call,
+    call::{ApiVersion, Call},
 };
 
 pub(super) async fn list<R: Resource>(State(edge): State<Edge>, call: Call) -> Result<Response, ApiError> {
@@ -49,7 +49,7 @@ pub(super) async fn read<R: Resource>(State(edge): State<Edge>, call: Call) -> R
     let key = call.key(R::NOT_FOUND)?;
     let number = call.number("version")?;
     let version = R::service(&edge.registry).version(&call.context, &key, number).await?;
-    let shown = WithSnapshot { info: &version.info, snapshot: version.snapshot.shape(call.version) };
+    let shown = WithSnapshot { info: &version.info, snapshot: version.snapshot.shape(ApiVersion::V2) };
     answer::json(StatusCode::OK, &shown)
 }
 

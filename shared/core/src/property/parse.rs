@@ -164,7 +164,7 @@ fn parse_one(
     // A default is judged by the property's own rules, once these are sound.
     if let Some(value) = &property.default_value {
         let before = faults.len();
-        crate::input::refuse_nul(value, &default_at, faults);
+        crate::input::check_json(value, &default_at, faults);
         if sound && faults.len() == before {
             let validator = InstanceValidator::new(std::slice::from_ref(&property));
             validator.check_value(0, value, &default_at, faults);

@@ -1,5 +1,6 @@
 //! HTTP around the resources: CORS, correlation, the audit log of what was done.
 
+use insta::assert_json_snapshot;
 use oms_tests::{App, samples};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -97,5 +98,18 @@ async fn health_needs_no_token() {
         let health: Value = anonymous.get(path).expect(200).await;
         assert_eq!(health["checks"]["database"]["status"], "healthy", "{health}");
         assert_eq!(health["checks"]["redis"]["status"], "healthy", "{health}");
+    }
+}
+
+#[tokio::test]
+async fn a_problem_names_every_fault_in_the_language_of_the_client() {
+    let app = App::start().await;
+    let bad = json!({"name": "9", "tags": ["a", "a"], "properties": [{"name": "p"}], "colour": "red"});
+    for (language, snapshot) in
+        [("en-GB,en;q=0.9", "problem_in_english"), ("ko-KR,ko;q=0.9,en;q=0.8", "problem_in_korean")]
+    {
+        let call = app.client("editor").post("object-types", &bad);
+        let call = call.header("accept-language", language).header("x-correlation-id", "faults-1");
+        assert_json_snapshot!(snapshot, call.expect(400).await);
     }
 }

@@ -11,10 +11,11 @@ async fn numbers_and_texts_read_back_as_they_were_written() {
     let metadata = json!({
         "numbers": [
             0, -1, 1.0, 0.1, -0.5, 1e21, 1e300, 1.797_693_134_862_315_7e308, 2.225_073_858_507_201_4e-308, 5e-324,
-            9_007_199_254_740_993_i64, i64::MIN, u64::MAX, 123_456_789.123_456_79, 1e-7, 4.35, 2.675, 1.1e-5,
+            9_007_199_254_740_993_i64, i64::MIN, u64::MAX, 123_456_789.123_456_79, 1e-7, 4.35, 2.675, 1.1e-5, 10_928_588.983_213_553, -12_879.096_074_900_823,
+            -1.407_470_518_826_136_4e113, 5.780_402_177_141_150_6e-220,
         ],
         "texts": ["", " ", "\u{1}\u{1f}\u{7f}", "\u{2028}\u{feff}\u{ffff}", "고객", "e\u{301}", "👩‍👩‍👧", "\\\"/", "</script>", "'; --"],
-        "": {"a/b~c": null, "한글 키": [[], {}, [[]]]},
+        "": {"a/b~c": 0, "한글 키": [[], {}, [[]]]},
     });
     let mut order = samples::object_type("Order");
     order["metadata"] = metadata.clone();
@@ -47,7 +48,7 @@ async fn what_is_nested_deeply_is_refused_or_can_be_read_for_good() {
     let app = App::start().await;
     let (editor, admin) = (app.client("editor"), app.admin());
     let mut taken = 0;
-    for depth in (90..132).step_by(2) {
+    for depth in [8, 30, 60, 90].into_iter().chain((100..132).step_by(2)) {
         let nested = format!("{}{}", "[".repeat(depth), "]".repeat(depth));
         for (kind, body) in [
             ("m", format!(r#""metadata":{{"k":{nested}}}"#)),
@@ -81,8 +82,6 @@ async fn what_is_nested_deeply_is_refused_or_can_be_read_for_good() {
                     assert_eq!(answer.status, 200, "{depth} {path}: {}", answer.text);
                 }
             }
-            let again = editor.call(Method::POST, "object-types").bytes("{}").send().await;
-            assert_eq!(again.status, 400);
             assert_eq!(editor.delete(&path, 2).send().await.status, 204, "{depth}");
             let restored = editor.call(Method::POST, &format!("{path}/restore")).send().await;
             assert_eq!(restored.status, 200, "{depth}: {}", restored.text);

@@ -55,7 +55,7 @@ fn instances<'a>(input: &'a Value, faults: &mut Faults) -> Option<Instances<'a>>
     let mut fields = Fields::of(input, "", faults)?;
     let one = fields.value("instance");
     let many = fields.array("instances", MAX_INSTANCES, faults);
-    if one.is_none() && many.is_none() {
+    if one.is_none() && fields.value("instances").is_none() {
         fields.require("instance", None::<()>, faults);
     }
     if one.is_some() && many.is_some() {

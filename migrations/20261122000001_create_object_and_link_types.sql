@@ -30,6 +30,8 @@ CREATE TABLE object_types (
 
 -- The name is unique among the live types of a tenant, compared without case; this constraint alone decides.
 CREATE UNIQUE INDEX object_types_name_key ON object_types (tenant_id, lower(name)) WHERE NOT is_deleted;
+-- Finds the type to restore.
+CREATE INDEX object_types_deleted_name ON object_types (tenant_id, lower(name), updated_at) WHERE is_deleted;
 CREATE INDEX object_types_by_name ON object_types (tenant_id, name, id) WHERE NOT is_deleted;
 CREATE INDEX object_types_by_display_name ON object_types (tenant_id, display_name, id) WHERE NOT is_deleted;
 CREATE INDEX object_types_by_created_at ON object_types (tenant_id, created_at, id) WHERE NOT is_deleted;
@@ -73,6 +75,7 @@ CREATE TABLE link_types (
 );
 
 CREATE UNIQUE INDEX link_types_name_key ON link_types (tenant_id, lower(name)) WHERE NOT is_deleted;
+CREATE INDEX link_types_deleted_name ON link_types (tenant_id, lower(name), updated_at) WHERE is_deleted;
 CREATE INDEX link_types_by_name ON link_types (tenant_id, name, id) WHERE NOT is_deleted;
 CREATE INDEX link_types_by_display_name ON link_types (tenant_id, display_name, id) WHERE NOT is_deleted;
 CREATE INDEX link_types_by_created_at ON link_types (tenant_id, created_at, id) WHERE NOT is_deleted;

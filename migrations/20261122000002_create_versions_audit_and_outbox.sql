@@ -62,8 +62,6 @@ CREATE TABLE outbox (
     changes jsonb NOT NULL DEFAULT '[]'
 ) WITH (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0);
 
-CREATE INDEX outbox_by_entity ON outbox (tenant_id, entity_id, version);
-
 CREATE TABLE idempotency_keys (
     tenant_id text NOT NULL,
     actor text NOT NULL,

@@ -101,16 +101,15 @@ fn start_server(environment: &Environment, services: &Services, log: Option<&str
     }
     let mut server = command.spawn().context("cannot run oms-server")?;
     let url = format!("http://127.0.0.1:{http}");
-    let ready =
-        environment.state.record(environment.command(), Started::record("oms-server", server.id())?).and_then(|()| {
-            wait::until("the server was not ready", Duration::from_secs(60), || {
-                interrupt::check()?;
-                if let Some(status) = server.try_wait()? {
-                    bail!("the server ended ({status})");
-                }
-                Ok(answers(&format!("{url}/health/ready")).then_some(()))
-            })
-        });
+    let ready = environment.record("oms-server", &mut server).and_then(|()| {
+        wait::until("the server was not ready", Duration::from_secs(60), || {
+            interrupt::check()?;
+            if let Some(status) = server.try_wait()? {
+                bail!("the server ended ({status})");
+            }
+            Ok(answers(&format!("{url}/health/ready")).then_some(()))
+        })
+    });
     if let Err(error) = ready {
         interrupt::check()?;
         let log = log.as_deref().map_or_else(|| "see its log above".to_owned(), log_tail);
@@ -118,7 +117,7 @@ fn start_server(environment: &Environment, services: &Services, log: Option<&str
     }
 
     let dev = Dev {
-        metrics_url: format!("http://127.0.0.1:{metrics}/metrics"),
+        metrics_url: Some(format!("http://127.0.0.1:{metrics}/metrics")),
         http_url: url,
         database_url: services.database_url.clone(),
         redis_url: services.redis_url.clone(),
@@ -144,7 +143,9 @@ pub fn tokens(secret: &str) -> Result<BTreeMap<String, String>> {
 fn announce(dev: &Dev, end: &str) {
     println!("\nOMS is up. {end}");
     println!("  REST       {}/api/v1   (page: {}/docs)", dev.http_url, dev.http_url);
-    println!("  metrics    {}", dev.metrics_url);
+    if let Some(metrics) = &dev.metrics_url {
+        println!("  metrics    {metrics}");
+    }
     println!("  database   {}", dev.database_url);
     println!("  Redis      {}", dev.redis_url);
     for (role, token) in &dev.tokens {

@@ -2,11 +2,12 @@
 
 use std::ffi::OsStr;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Child, Command};
 
 use anyhow::{Context as _, Result, bail};
 use nix::sys::signal::Signal;
 
+use crate::process::Started;
 use crate::services::{Account, Postgres, Redis, create_folder, random_hex};
 use crate::state::{Data, Run, State};
 use crate::{install, interrupt, ports, token, workspace};
@@ -74,12 +75,16 @@ impl Environment {
 
         let account = Account::for_postgres()?;
         let data = self.data(account.as_ref())?;
-        let postgres = Postgres::development(&data.folder, account, &data.password, ports::free_from(POSTGRES_PORT)?)?;
-        self.state.record(self.command, postgres.started()?)?;
+        let mut postgres =
+            Postgres::development(&data.folder, account, &data.password, ports::free_from(POSTGRES_PORT)?)?;
+        let recorded = postgres.started().and_then(|started| self.state.record(self.command, started));
+        // What is not on record nobody would end.
+        recorded.inspect_err(|_| drop(postgres.stop()))?;
         postgres.ensure_database(DATABASE)?;
 
-        let redis = Redis::development(&self.state.path("redis"), ports::free_from(REDIS_PORT)?)?;
-        self.state.record(self.command, redis.started()?)?;
+        let mut redis = Redis::development(&self.state.path("redis"), ports::free_from(REDIS_PORT)?)?;
+        let recorded = redis.started().and_then(|started| self.state.record(self.command, started));
+        recorded.inspect_err(|_| drop(redis.stop()))?;
 
         let services = Services {
             database_url: postgres.database_url(DATABASE),
@@ -101,6 +106,16 @@ impl Environment {
         Ok(Command::new(workspace::binaries(&self.root)?.join("oms-server")))
     }
 
+    /// Records a process of the environment, or ends it when that fails: nobody else would.
+    pub fn record(&self, name: &str, child: &mut Child) -> Result<()> {
+        let recorded = Started::record(name, child.id()).and_then(|started| self.state.record(self.command, started));
+        if recorded.is_err() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        recorded
+    }
+
     /// Ends what was recorded, last things first, and forgets it. Gives the names of what still ran.
     pub fn stop(&self) -> Result<Vec<String>> {
         let mut stopped = Vec::new();
@@ -119,7 +134,7 @@ impl Environment {
     /// Waits for a foreground process and tears the environment down, however that process ends.
     ///
     /// Whoever ran `down` and `up` again meanwhile keeps the new environment.
-    pub fn stop_after(&self, child: &mut std::process::Child) -> Result<()> {
+    pub fn stop_after(&self, child: &mut Child) -> Result<()> {
         let status = interrupt::wait(child).context("cannot wait for the foreground process");
         let _lock = self.state.lock_after_others()?;
         let ours = self.state.run()?.is_some_and(|run| run.processes.iter().any(|process| process.pid == child.id()));
@@ -190,10 +205,9 @@ impl Services {
         command.envs(self.variables())
     }
 
-    fn variables(&self) -> [(&'static str, &str); 9] {
+    fn variables(&self) -> [(&'static str, &str); 8] {
         [
             ("SERVICE_NAME", "oms"),
-            ("SERVER_MODE", "development"),
             ("SERVER_HOST", "127.0.0.1"),
             ("DATABASE_URL", &self.database_url),
             ("REDIS_URL", &self.redis_url),

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, Result, bail};
 
 use crate::environment::Environment;
-use crate::process::Started;
+use crate::state::Dev;
 use crate::{dev, install, interrupt, ports, wait, workspace};
 
 /// The first choice; that of cargo-lambda itself.
@@ -47,7 +47,7 @@ fn start(environment: &Environment) -> Result<std::process::Child> {
         .process_group(0)
         .spawn()
         .context("cannot run cargo-lambda")?;
-    environment.state.record(environment.command(), Started::record("cargo-lambda", watch.id())?)?;
+    environment.record("cargo-lambda", &mut watch)?;
     wait::until("cargo-lambda did not listen", std::time::Duration::from_secs(60), || {
         interrupt::check()?;
         if let Some(status) = watch.try_wait()? {
@@ -57,9 +57,17 @@ fn start(environment: &Environment) -> Result<std::process::Child> {
     })?;
 
     let url = format!("http://127.0.0.1:{port}");
-    println!("\nThe REST function is at {url}/api/v1. Ctrl-C ends it.");
-    if let Some(token) = dev::tokens(&services.jwt_secret)?.get("admin") {
-        println!("\nTry it:\n  curl -H 'Authorization: Bearer {token}' {url}/api/v1/object-types\n");
+    let dev = Dev {
+        http_url: url,
+        metrics_url: None,
+        database_url: services.database_url.clone(),
+        redis_url: services.redis_url.clone(),
+        tokens: dev::tokens(&services.jwt_secret)?,
+    };
+    environment.state.write_dev(&dev)?;
+    println!("\nThe REST function is at {}/api/v1. Ctrl-C ends it.", dev.http_url);
+    if let Some(token) = dev.tokens.get("admin") {
+        println!("\nTry it:\n  curl -H 'Authorization: Bearer {token}' {}/api/v1/object-types\n", dev.http_url);
     }
     Ok(watch)
 }

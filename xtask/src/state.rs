@@ -19,8 +19,9 @@ use crate::services::random_hex;
 pub struct Dev {
     /// Base URL of the REST API.
     pub http_url: String,
-    /// Prometheus metrics.
-    pub metrics_url: String,
+    /// Prometheus metrics; a Lambda function has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metrics_url: Option<String>,
     /// The database `oms`.
     pub database_url: String,
     /// Redis.

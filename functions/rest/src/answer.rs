@@ -27,6 +27,9 @@ pub(crate) fn body(status: StatusCode, bytes: Vec<u8>) -> Response {
     response
 }
 
+/// The room that is left for what stands around the items, in bytes.
+const AROUND: usize = 1_024;
+
 /// Items written one by one until the limit.
 pub(crate) struct Items {
     bytes: Vec<u8>,
@@ -47,13 +50,24 @@ impl Items {
             self.bytes.push(b',');
         }
         serde_json::to_writer(&mut self.bytes, item).map_err(Error::internal)?;
-        // Some room is left for what stands around the items.
-        if self.kept > 0 && self.bytes.len() + 1_024 > self.limit {
+        if self.kept > 0 && self.bytes.len() + AROUND > self.limit {
             self.bytes.truncate(before);
             return Ok(false);
         }
         self.kept += 1;
         Ok(true)
+    }
+
+    /// The same for an item that may be too large even alone: then its short form takes its place.
+    pub(crate) fn push_or<T: Serialize>(&mut self, item: &T, short: impl FnOnce() -> T) -> Result<bool, Error> {
+        let before = self.bytes.len();
+        let pushed = self.push(item)?;
+        if self.kept == 1 && pushed && self.bytes.len() + AROUND > self.limit {
+            self.bytes.truncate(before);
+            self.kept = 0;
+            return self.push(&short());
+        }
+        Ok(pushed)
     }
 
     /// How many were written.

@@ -41,6 +41,7 @@ pub(crate) fn operations() -> [Operation; 3] {
                 body: Some(("ApiKeyInput".to_owned(), "application/json")),
                 success: StatusCode::CREATED,
                 answer: Some("NewApiKey".to_owned()),
+                problems: &[413, 415],
                 ..docs("createApiKey", "Make an API key; its secret is shown this once")
             },
         },
@@ -72,8 +73,8 @@ struct NewApiKey<'a> {
 
 async fn create(State(edge): State<Edge>, call: Call, JsonBody(input, _): JsonBody) -> Result<Response, ApiError> {
     call.query().finish()?;
-    let roles: Vec<String> = edge.config.role_permissions.keys().cloned().collect();
-    let (key, secret) = edge.registry.api_keys.create(&call.context, &input, &roles).await?;
+    let roles = &edge.config.role_permissions;
+    let (key, secret) = edge.registry.api_keys.create(&call.context, &input, roles).await?;
     let mut response = answer::json(StatusCode::CREATED, &NewApiKey { key: &key, secret: secret.expose() })?;
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(response)

@@ -3,7 +3,7 @@
 use axum::{extract::State, response::Response, routing::get};
 use http::{Method, StatusCode};
 use oms_core::{
-    audit::AuditFilter,
+    audit::{AuditEntry, AuditFilter},
     page::{DEFAULT_LIMIT, MAX_LIMIT},
 };
 use oms_edge::{ApiError, Edge};
@@ -55,13 +55,14 @@ async fn list(State(edge): State<Edge>, call: Call) -> Result<Response, ApiError
         until: query.time("until"),
     };
     let limit = query.limit(DEFAULT_LIMIT, MAX_LIMIT, "a whole number from 1 to 200");
-    let cursor = query.text("cursor", 512);
+    let cursor = query.cursor();
     query.finish()?;
 
     let page = edge.registry.audit.list(&call.context, &filter, cursor.as_deref(), limit).await?;
     let mut items = Items::new(edge.config.max_response_bytes);
     for entry in &page.items {
-        if !items.push(entry)? {
+        let short = || AuditEntry { old_value: None, new_value: None, truncated: true, ..entry.clone() };
+        if !items.push_or(entry, short)? {
             break;
         }
     }

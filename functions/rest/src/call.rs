@@ -94,7 +94,7 @@ impl Call {
         let mut hash = Sha256::new();
         hash.update(body_hash);
         hash.update(&self.query);
-        if let Some(precondition) = self.headers.get(http::header::IF_MATCH) {
+        for precondition in self.headers.get_all(http::header::IF_MATCH) {
             hash.update(b"\0");
             hash.update(precondition.as_bytes());
         }

@@ -15,7 +15,10 @@ mod resource;
 mod schemas;
 mod search;
 
+use std::sync::{Arc, LazyLock};
+
 use axum::{Router, routing::get};
+use http::StatusCode;
 use oms_core::{link_type::LinkType, object_type::ObjectType};
 use oms_edge::Edge;
 
@@ -27,9 +30,12 @@ pub fn router(edge: Edge) -> Router {
     for operation in operations() {
         api = api.route(&operation.path, operation.handler);
     }
+    let api_key_header = edge.config.api_key_header.clone();
+    // Made when it is first asked for: a cold start does not wait for it.
+    let document = Arc::new(LazyLock::new(move || serde_json::to_vec(&document(&api_key_header)).unwrap_or_default()));
     let router = oms_edge::authenticated(api, &edge)
         .with_state(edge.clone())
-        .route("/openapi.json", get(openapi::serve))
+        .route("/openapi.json", get(async move || answer::body(StatusCode::OK, document.to_vec())))
         .merge(utoipa_swagger_ui::SwaggerUi::new("/docs").config(utoipa_swagger_ui::Config::from("/openapi.json")))
         .merge(oms_edge::health::router(&edge));
     oms_edge::protect(router, &edge)

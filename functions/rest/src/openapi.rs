@@ -1,9 +1,6 @@
 //! The OpenAPI 3.1 document, made from the table of operations and the shapes of the core when it is first asked for.
 
-use std::sync::LazyLock;
-
-use axum::response::Response;
-use http::StatusCode;
+use http::{HeaderName, StatusCode};
 use oms_core::{
     api_key::ApiKey,
     audit::AuditEntry,
@@ -17,21 +14,13 @@ use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
 use crate::{
-    answer,
     operation::{Docs, Operation, Parameter},
     resource::TrimmedObjectType,
     schemas,
 };
 
-static BYTES: LazyLock<Vec<u8>> = LazyLock::new(|| serde_json::to_vec(&document()).unwrap_or_default());
-
-/// `GET /openapi.json`.
-pub(crate) async fn serve() -> Response {
-    answer::body(StatusCode::OK, BYTES.clone())
-}
-
-/// The document.
-pub fn document() -> Value {
+/// The document of a service whose API keys come in this header.
+pub fn document(api_key_header: &HeaderName) -> Value {
     let mut paths = Map::new();
     for operation in crate::operations() {
         let path = paths.entry(operation.path.clone()).or_insert_with(|| json!({}));
@@ -55,7 +44,7 @@ pub fn document() -> Value {
         "components": {
             "securitySchemes": {
                 "bearer": { "type": "http", "scheme": "bearer", "bearerFormat": "JWT" },
-                "apiKey": { "type": "apiKey", "in": "header", "name": "X-API-Key" },
+                "apiKey": { "type": "apiKey", "in": "header", "name": api_key_header.as_str() },
             },
             "schemas": components(),
         },
@@ -103,6 +92,10 @@ fn describe(operation: &Operation) -> Value {
     if let Some(schema) = answer {
         done["content"] = json!({ "application/json": { "schema": answered(schema) } });
     }
+    let headers = response_headers(*success, answer.as_deref());
+    if !headers.is_empty() {
+        done["headers"] = Value::Object(headers);
+    }
     responses.insert(success.as_u16().to_string(), done);
     for status in [400, 401, 403, 429, 503].iter().chain(*problems) {
         let reason =
@@ -114,7 +107,10 @@ fn describe(operation: &Operation) -> Value {
         responses.insert(status.to_string(), problem);
     }
     if operation.docs.parameters.iter().any(|parameter| parameter.name == "If-None-Match") {
-        responses.insert("304".to_owned(), json!({ "description": "Not Modified" }));
+        responses.insert(
+            "304".to_owned(),
+            json!({ "description": "Not Modified", "headers": { "ETag": text_header(ETAG) } }),
+        );
     }
     let mut described = json!({
         "operationId": id, "tags": [tag], "summary": summary,
@@ -127,6 +123,28 @@ fn describe(operation: &Operation) -> Value {
         described["requestBody"] = json!({ "required": true, "content": content });
     }
     described
+}
+
+const ETAG: &str = "The version in quotes, for If-Match and If-None-Match";
+
+fn text_header(description: &str) -> Value {
+    json!({ "description": description, "schema": { "type": "string" } })
+}
+
+/// What a success says in its headers follows from what it answers: one type, a page, something new.
+fn response_headers(success: StatusCode, answer: Option<&str>) -> Map<String, Value> {
+    let mut headers = Map::new();
+    let answer = answer.unwrap_or_default();
+    if matches!(answer, "ObjectType" | "LinkType") {
+        headers.insert("ETag".to_owned(), text_header(ETAG));
+        if success == StatusCode::CREATED {
+            headers.insert("Location".to_owned(), text_header("The path of what was created"));
+        }
+    }
+    if answer.ends_with("Page") {
+        headers.insert("Link".to_owned(), text_header("The next page, with rel=\"next\"; absent on the last one"));
+    }
+    headers
 }
 
 fn components() -> Value {
@@ -175,6 +193,10 @@ fn components() -> Value {
         schemas::ApiKeyInput,
         schemas::ApiKeys,
     );
+    // The derived schemas have the names of the Rust variants: their values are those of the wire.
+    let values = |values: Vec<&str>| json!({ "type": "string", "enum": values });
+    all.insert("DataType".to_owned(), values(DataType::ALL.iter().map(|value| value.as_str()).collect()));
+    all.insert("Cardinality".to_owned(), values(Cardinality::ALL.iter().map(|value| value.as_str()).collect()));
     let page = |items: Value| {
         json!({
             "type": "object", "required": ["data", "page"],
@@ -221,5 +243,24 @@ fn components() -> Value {
             { "type": "object", "required": ["secret"], "properties": { "secret": { "type": "string" } } },
         ] }),
     );
-    Value::Object(all)
+    let mut all = Value::Object(all);
+    for_readers(&mut all);
+    all
+}
+
+/// Comments of the code say which section of the specification they follow; readers of the API have no use for it.
+fn for_readers(value: &mut Value) {
+    match value {
+        Value::Object(map) => {
+            if let Some(Value::String(text)) = map.get_mut("description")
+                && let Some((before, rest)) = text.split_once(" (specification")
+                && let Some((_, after)) = rest.split_once(')')
+            {
+                *text = format!("{before}{after}");
+            }
+            map.values_mut().for_each(for_readers);
+        }
+        Value::Array(items) => items.iter_mut().for_each(for_readers),
+        _ => {}
+    }
 }

@@ -41,7 +41,7 @@ impl Query {
     fn one(&mut self, name: &'static str) -> Option<String> {
         let mut values = self.take(name);
         if values.len() > 1 {
-            self.fault(name, FaultKind::Duplicate);
+            self.fault(name, FaultKind::Repeated);
         }
         values.pop()
     }
@@ -67,6 +67,12 @@ impl Query {
             }
         }
         texts
+    }
+
+    /// A cursor that an earlier page gave. Longer than this none of ours is: a display name of 255 characters in four bytes
+    /// each makes 1,394.
+    pub(crate) fn cursor(&mut self) -> Option<String> {
+        self.read("cursor", FaultKind::Cursor, |text| (1..=2_048).contains(&text.len()).then(|| text.to_owned()))
     }
 
     /// A value of a form that `read` knows.

@@ -36,6 +36,7 @@ inputs! {
     /// A property to be defined. Without an id it keeps the identity of the property with its name.
     PropertyInput {
         id: Option<Uuid>,
+        /// Unique within its level; upper and lower case are different.
         #[schema(max_length = 64, pattern = "^[a-zA-Z][a-zA-Z0-9_]*$")]
         name: String,
         /// The name when absent.
@@ -46,16 +47,17 @@ inputs! {
         unique: Option<bool>,
         indexed: Option<bool>,
         default_value: Option<Value>,
+        #[schema(max_length = 65536)]
         description: Option<String>,
         #[schema(max_items = 5)]
         validators: Option<Vec<ValidatorInput>>,
         metadata: Option<BTreeMap<String, Value>>,
-        /// What the items of an ARRAY are; not ARRAY.
+        /// What the items of an ARRAY are; not ARRAY. Without it they may be anything.
         item_type: Option<DataType>,
-        /// The fields of an OBJECT, up to 8 levels deep.
+        /// The fields of an OBJECT, up to 8 levels deep. Without them it may be any object.
         #[schema(no_recursion)]
         properties: Option<Vec<PropertyInput>>,
-        /// Name or id of the object type that a REFERENCE points at.
+        /// Name or id of the object type that a REFERENCE points at. Without it, any type.
         reference_to: Option<String>,
     }
     /// An object type to be created.
@@ -64,6 +66,7 @@ inputs! {
         name: String,
         #[schema(min_length = 1, max_length = 255)]
         display_name: String,
+        #[schema(max_length = 65536)]
         description: Option<String>,
         #[schema(min_length = 1, max_length = 64)]
         category: Option<String>,
@@ -78,15 +81,21 @@ inputs! {
     }
     /// A merge patch of an object type: what is absent stays, null takes away.
     ObjectTypePatch {
+        #[schema(max_length = 64, pattern = "^[a-zA-Z][a-zA-Z0-9_]*$")]
         name: Option<String>,
+        #[schema(min_length = 1, max_length = 255)]
         display_name: Option<String>,
+        #[schema(max_length = 65536)]
         description: Option<String>,
+        #[schema(min_length = 1, max_length = 64)]
         category: Option<String>,
+        #[schema(max_items = 100)]
         tags: Option<Vec<String>>,
         /// All properties: the list is replaced as a whole.
         properties: Option<Vec<PropertyInput>>,
         base_datasets: Option<Vec<DatasetReference>>,
         metadata: Option<BTreeMap<String, Value>>,
+        #[schema(min_length = 1, max_length = 1000)]
         change_description: Option<String>,
     }
     /// A link type to be created.
@@ -100,27 +109,37 @@ inputs! {
         /// Name or id of the object type where links end.
         target: String,
         cardinality: Cardinality,
+        #[schema(max_length = 65536)]
         description: Option<String>,
+        #[schema(min_length = 1, max_length = 64)]
         category: Option<String>,
+        #[schema(max_items = 100)]
         tags: Option<Vec<String>>,
         properties: Option<Vec<PropertyInput>>,
         base_datasets: Option<Vec<DatasetReference>>,
         metadata: Option<BTreeMap<String, Value>>,
+        #[schema(min_length = 1, max_length = 1000)]
         change_description: Option<String>,
     }
     /// A merge patch of a link type: what is absent stays, null takes away.
     LinkTypePatch {
+        #[schema(max_length = 64, pattern = "^[a-zA-Z][a-zA-Z0-9_]*$")]
         name: Option<String>,
+        #[schema(min_length = 1, max_length = 255)]
         display_name: Option<String>,
         source: Option<String>,
         target: Option<String>,
         cardinality: Option<Cardinality>,
+        #[schema(max_length = 65536)]
         description: Option<String>,
+        #[schema(min_length = 1, max_length = 64)]
         category: Option<String>,
+        #[schema(max_items = 100)]
         tags: Option<Vec<String>>,
         properties: Option<Vec<PropertyInput>>,
         base_datasets: Option<Vec<DatasetReference>>,
         metadata: Option<BTreeMap<String, Value>>,
+        #[schema(min_length = 1, max_length = 1000)]
         change_description: Option<String>,
     }
     /// Object types to be created together.
@@ -135,7 +154,7 @@ inputs! {
     }
     /// Where the next page starts.
     PageInfo {
-        /// Absent from the last page as null.
+        /// Null on the last page.
         #[schema(required)]
         next_cursor: Option<String>,
         /// How many there are in all, if `count=true`.
@@ -151,6 +170,7 @@ inputs! {
         object_type_id: Uuid,
         version1: i32,
         version2: i32,
+        /// Without values where the answer has no room for them.
         changes: Vec<FieldChange>,
     }
     /// What changed between two versions.
@@ -158,6 +178,7 @@ inputs! {
         link_type_id: Uuid,
         version1: i32,
         version2: i32,
+        /// Without values where the answer has no room for them.
         changes: Vec<FieldChange>,
     }
     /// One instance, or up to 1,000.
@@ -173,6 +194,8 @@ inputs! {
         errors: Option<Vec<ProblemEntry>>,
         /// Of each instance.
         results: Option<Vec<InstanceResult>>,
+        /// True when not every fault is listed: 1,000 in all, and no more than an answer has room for.
+        truncated: Option<bool>,
     }
     /// What is wrong with one of several instances.
     InstanceResult {

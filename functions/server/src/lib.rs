@@ -9,7 +9,7 @@ use anyhow::Context;
 use axum::Router;
 use oms_core::{Registry, config::Source};
 use oms_edge::{Edge, EdgeConfig};
-use tokio::{net::TcpListener, sync::watch};
+use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 
 /// Where the server listens, and how it ends.
 #[derive(Debug, Clone)]
@@ -39,6 +39,9 @@ impl ServerConfig {
 /// How often old idempotency keys are forgotten and gauges refreshed.
 const SWEEP: Duration = Duration::from_secs(60);
 
+/// How long the last statements may take once the requests have ended.
+const CLOSING: Duration = Duration::from_secs(1);
+
 /// Serves until SIGTERM or Ctrl-C, then ends requests in flight within the time-out.
 pub async fn serve(server: ServerConfig, config: EdgeConfig, registry: Registry) -> anyhow::Result<()> {
     let metrics = oms_edge::metrics::router(&config);
@@ -48,17 +51,22 @@ pub async fn serve(server: ServerConfig, config: EdgeConfig, registry: Registry)
     let metrics_listener = listen(server.host, server.metrics_port, "METRICS_PORT").await?;
     tracing::info!(http = %http.local_addr()?, metrics = %metrics_listener.local_addr()?, "listening");
 
-    let sweeper = tokio::spawn(sweep(registry.clone(), stopped.clone()));
-    let metrics = tokio::spawn(run(metrics_listener, metrics, stopped.clone()));
-    let http = tokio::spawn(run(http, router, stopped));
+    let mut tasks = JoinSet::new();
+    tasks.spawn(sweep(registry.clone(), stopped.clone()));
+    tasks.spawn(run(metrics_listener, metrics, stopped.clone()));
+    tasks.spawn(run(http, router, stopped));
     signal().await?;
     tracing::info!("stopping");
     stop.send_replace(true);
-    let ended = tokio::time::timeout(server.shutdown_timeout, async { tokio::join!(http, metrics, sweeper) }).await;
-    if ended.is_err() {
-        tracing::warn!("requests in flight took longer than SHUTDOWN_TIMEOUT_MS and were cut");
+    let ended = tokio::time::timeout(server.shutdown_timeout, async { while tasks.join_next().await.is_some() {} });
+    if ended.await.is_err() {
+        tracing::warn!("requests in flight take longer than SHUTDOWN_TIMEOUT_MS and are cut");
+        tasks.shutdown().await;
     }
-    registry.close().await;
+    // A pool closes when the last statement has ended; those of cut requests may take much longer, and end with the process.
+    if tokio::time::timeout(CLOSING, registry.close()).await.is_err() {
+        tracing::warn!("statements in flight are cut");
+    }
     Ok(())
 }
 
@@ -67,9 +75,11 @@ async fn listen(host: IpAddr, port: u16, setting: &str) -> anyhow::Result<TcpLis
     TcpListener::bind((host, port)).await.with_context(failed)
 }
 
-async fn run(listener: TcpListener, router: Router, stopped: watch::Receiver<bool>) -> std::io::Result<()> {
+async fn run(listener: TcpListener, router: Router, stopped: watch::Receiver<bool>) {
     let service = router.into_make_service_with_connect_info::<SocketAddr>();
-    axum::serve(listener, service).with_graceful_shutdown(until(stopped)).await
+    if let Err(error) = axum::serve(listener, service).with_graceful_shutdown(until(stopped)).await {
+        tracing::error!(%error, "a listener ended");
+    }
 }
 
 async fn until(mut stopped: watch::Receiver<bool>) {

@@ -1,6 +1,7 @@
 //! The cache (specification 6): Redis with typed keys. Redis away means slower, never an error, never a lasting staleness.
 //!
-//! - An entity's entry is written only if nothing newer is there; a deletion leaves a tombstone with its version.
+//! - An entity's entry is written only if nothing newer is there; a deletion leaves a tombstone with its version, which
+//!   keeps late writes of older versions out and answers nothing itself.
 //! - Documents show names of other types; such an entry carries the tenant's *names* generation, which a rename increments.
 //! - Pages and searches carry the tenant's *content* generation, which every write increments.
 //! - A generation that is missing is seeded from the clock, above every earlier one.
@@ -12,14 +13,14 @@ mod tests;
 
 use std::{
     sync::{
-        Arc,
+        Arc, LazyLock,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use redis::{
-    Cmd, Pipeline, RedisFuture, RedisResult, Script, Value,
+    Cmd, Pipeline, RedisFuture, RedisResult, Script, ScriptInvocation, Value,
     aio::{ConnectionLike, ConnectionManager, ConnectionManagerConfig},
     cluster::ClusterClientBuilder,
     cluster_async::ClusterConnection,
@@ -48,8 +49,6 @@ pub enum CacheState {
 pub(crate) enum Lookup {
     /// Its document.
     Hit(String),
-    /// It is deleted.
-    Deleted,
     /// Nothing; what is read now may be kept with this names generation.
     Miss(Option<i64>),
 }
@@ -97,13 +96,8 @@ impl Cache {
     /// Counts an event within a window, over all processes: how many so far, or none when Redis is away.
     pub async fn count_failure(&self, key: &str, window: Duration) -> Option<u64> {
         let inner = self.0.as_ref()?;
-        let script = Script::new(
-            "local n = redis.call('INCR', KEYS[1]) \
-             if n == 1 then redis.call('PEXPIRE', KEYS[1], ARGV[1]) end \
-             return n",
-        );
         let key = format!("{}failures:{key}", inner.config.prefix);
-        inner.script(&script, &key, &[&window.as_millis().to_string()]).await
+        inner.script(&COUNT, &key, &[&window.as_millis().to_string()]).await
     }
 
     /// Looks up a type by id.
@@ -116,8 +110,8 @@ impl Cache {
             let (version, rest) = entry.split_once(' ')?;
             let (shown, document) = rest.split_once(' ')?;
             let fresh = shown == "*" || shown.parse::<i64>().ok() == Some(names?);
-            version.parse::<i32>().ok().filter(|_| fresh)?;
-            Some(if document.is_empty() { Lookup::Deleted } else { Lookup::Hit(document.to_owned()) })
+            version.parse::<i32>().ok().filter(|_| fresh && !document.is_empty())?;
+            Some(Lookup::Hit(document.to_owned()))
         });
         count(kind.as_str(), found.is_some());
         match (found, names) {
@@ -157,31 +151,25 @@ impl Cache {
         document: Option<&str>,
     ) {
         let Some(inner) = &self.0 else { return };
-        let script = Script::new(
-            "local known = tonumber(string.match(redis.call('GETRANGE', KEYS[1], 0, 11), '^(%d+) ')) \
-             if known and known > tonumber(ARGV[1]) then return 0 end \
-             redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) \
-             return 1",
-        );
         let shown = names.map_or_else(|| "*".to_owned(), |names| names.to_string());
         let entry = format!("{version} {shown} {}", document.unwrap_or_default());
         let key = inner.entity_key(kind, tenant, id);
-        inner.script::<i64>(&script, &key, &[&version.to_string(), &entry, &inner.ttl().to_string()]).await;
+        inner.tell(&SET_IF_NEWER, &key, &[&version.to_string(), &entry, &inner.ttl().to_string()]).await;
     }
 
     /// The names generation, to be read before the documents that it shall mark.
     pub(crate) async fn names(&self, tenant: &TenantId) -> Option<i64> {
-        self.generation(tenant, "names", false).await
+        self.generation(tenant, "names").await
     }
 
-    /// Notes that a name changed hands: the new names generation.
-    pub(crate) async fn names_changed(&self, tenant: &TenantId) -> Option<i64> {
-        self.generation(tenant, "names", true).await
+    /// Notes that a name changed hands: documents that show names are no longer served.
+    pub(crate) async fn names_changed(&self, tenant: &TenantId) {
+        self.next_generation(tenant, "names").await;
     }
 
     /// Notes that something changed: pages and searches so far are no longer served.
     pub(crate) async fn content_changed(&self, tenant: &TenantId) {
-        self.generation(tenant, "content", true).await;
+        self.next_generation(tenant, "content").await;
     }
 
     /// Looks up a page or a search; on a miss, the slot where to keep it.
@@ -192,7 +180,7 @@ impl Cache {
         key: &str,
     ) -> (Option<String>, Option<Slot>) {
         let Some(inner) = &self.0 else { return (None, None) };
-        let Some(generation) = self.generation(tenant, "content", false).await else { return (None, None) };
+        let Some(generation) = self.generation(tenant, "content").await else { return (None, None) };
         let slot = Slot(inner.key(tenant, &format!("{key_type}:{key}:{generation}")));
         let mut get = redis::cmd("GET");
         get.arg(&slot.0);
@@ -209,17 +197,49 @@ impl Cache {
         inner.run::<()>(&set).await;
     }
 
-    async fn generation(&self, tenant: &TenantId, name: &str, next: bool) -> Option<i64> {
+    /// Reads a generation.
+    async fn generation(&self, tenant: &TenantId, name: &str) -> Option<i64> {
         let inner = self.0.as_ref()?;
-        let script = Script::new(
-            "if redis.call('EXISTS', KEYS[1]) == 0 then redis.call('SET', KEYS[1], ARGV[1]) \
-             elseif ARGV[2] == '1' then redis.call('INCR', KEYS[1]) end \
-             return redis.call('GET', KEYS[1])",
-        );
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros().to_string();
-        inner.script(&script, &inner.key(tenant, name), &[&now, if next { "1" } else { "0" }]).await
+        inner.script(&GENERATION, &inner.key(tenant, name), &[&clock(), "0"]).await
+    }
+
+    /// Begins the next generation.
+    async fn next_generation(&self, tenant: &TenantId, name: &str) {
+        if let Some(inner) = &self.0 {
+            inner.tell(&GENERATION, &inner.key(tenant, name), &[&clock(), "1"]).await;
+        }
     }
 }
+
+/// Microseconds since 1970: above what a generation that started earlier has been incremented to.
+fn clock() -> String {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros().to_string()
+}
+
+static COUNT: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        "local n = redis.call('INCR', KEYS[1]) \
+         if n == 1 then redis.call('PEXPIRE', KEYS[1], ARGV[1]) end \
+         return n",
+    )
+});
+
+static SET_IF_NEWER: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        "local known = tonumber(string.match(redis.call('GETRANGE', KEYS[1], 0, 11), '^(%d+) ')) \
+         if known and known > tonumber(ARGV[1]) then return 0 end \
+         redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) \
+         return 1",
+    )
+});
+
+static GENERATION: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        "if redis.call('EXISTS', KEYS[1]) == 0 then redis.call('SET', KEYS[1], ARGV[1]) \
+         elseif ARGV[2] == '1' then redis.call('INCR', KEYS[1]) end \
+         return tonumber(redis.call('GET', KEYS[1]))",
+    )
+});
 
 /// Where a page is kept.
 pub(crate) struct Slot(String);
@@ -247,24 +267,44 @@ impl Inner {
     }
 
     async fn run<T: redis::FromRedisValue>(&self, command: &Cmd) -> Option<T> {
-        self.attempt(async |connection: &mut Connection| command.query_async(connection).await).await
+        self.ask(async |connection: &mut Connection| command.query_async(connection).await).await
     }
 
     async fn script<T: redis::FromRedisValue>(&self, script: &Script, key: &str, arguments: &[&str]) -> Option<T> {
-        let mut call = script.prepare_invoke();
-        call.key(key);
-        for argument in arguments {
-            call.arg(*argument);
-        }
-        self.attempt(async |connection: &mut Connection| call.invoke_async(connection).await).await
+        let call = invocation(script, key, arguments);
+        self.ask(async |connection: &mut Connection| call.invoke_async(connection).await).await
     }
 
-    /// One call within the time-out; a failure gives Redis a rest, and the caller the database.
-    async fn attempt<T>(&self, call: impl AsyncFnOnce(&mut Connection) -> RedisResult<T>) -> Option<T> {
-        let elapsed = || u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        if elapsed() < self.rests_until.load(Ordering::Relaxed) {
-            return None;
+    /// A script that others rely on: while Redis rests it is tried all the same, and once more after a failure, since other
+    /// processes may reach a Redis that this one could not for a moment.
+    async fn tell(&self, script: &Script, key: &str, arguments: &[&str]) {
+        let call = invocation(script, key, arguments);
+        let resting = self.rests();
+        let mut told =
+            self.attempt(async |connection: &mut Connection| call.invoke_async::<i64>(connection).await).await;
+        if told.is_none() && !resting {
+            told = self.attempt(async |connection: &mut Connection| call.invoke_async::<i64>(connection).await).await;
         }
+        if told.is_none() {
+            tracing::warn!(key, "redis was not told of a change; entries may be old until they expire");
+        }
+    }
+
+    fn elapsed(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn rests(&self) -> bool {
+        self.elapsed() < self.rests_until.load(Ordering::Relaxed)
+    }
+
+    /// A call whose answer the database can give too.
+    async fn ask<T>(&self, call: impl AsyncFnOnce(&mut Connection) -> RedisResult<T>) -> Option<T> {
+        if self.rests() { None } else { self.attempt(call).await }
+    }
+
+    /// One call within the time-out; a failure gives Redis a rest.
+    async fn attempt<T>(&self, call: impl AsyncFnOnce(&mut Connection) -> RedisResult<T>) -> Option<T> {
         let work = async {
             let mut connection = self.connection.get_or_try_init(|| Connection::open(&self.config)).await?.clone();
             call(&mut connection).await
@@ -275,10 +315,19 @@ impl Inner {
             Err(_) => "time-out".to_owned(),
         };
         let rest = u64::try_from(REST.as_millis()).unwrap_or(1_000);
-        self.rests_until.store(elapsed().saturating_add(rest), Ordering::Relaxed);
+        self.rests_until.store(self.elapsed().saturating_add(rest), Ordering::Relaxed);
         tracing::warn!(error = failure, "redis does not answer; the database serves instead");
         None
     }
+}
+
+fn invocation<'a>(script: &'a Script, key: &str, arguments: &[&str]) -> ScriptInvocation<'a> {
+    let mut call = script.prepare_invoke();
+    call.key(key);
+    for argument in arguments {
+        call.arg(*argument);
+    }
+    call
 }
 
 #[derive(Clone)]

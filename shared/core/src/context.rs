@@ -72,6 +72,11 @@ impl Permissions {
         self.0 & permission as u16 != 0
     }
 
+    /// Whether every permission of the other set is in this one.
+    pub fn covers(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
     /// Every permission there is.
     pub fn all() -> Self {
         Permission::ALL.iter().fold(Self::default(), |set, permission| set.with(*permission))

@@ -5,7 +5,7 @@ use std::{borrow::Cow, fmt};
 use crate::error::{Code, Kind};
 
 /// Where a fault is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Location {
     /// In the body: an RFC 6901 JSON Pointer, `""` for the whole.
     Pointer(String),
@@ -22,13 +22,20 @@ impl Location {
     }
 }
 
+impl Location {
+    /// The pointer, or the name.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Pointer(pointer) => pointer,
+            Self::Parameter(name) => name,
+            Self::Header(name) => name,
+        }
+    }
+}
+
 impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Pointer(pointer) => f.write_str(pointer),
-            Self::Parameter(name) => f.write_str(name),
-            Self::Header(name) => f.write_str(name),
-        }
+        f.write_str(self.as_str())
     }
 }
 
@@ -116,6 +123,13 @@ pub enum FaultKind {
     },
     /// The item stands earlier in the list too.
     Duplicate,
+    /// The parameter or header stands there more than once.
+    Repeated,
+    /// The field and another one exclude each other.
+    Excludes {
+        /// The other field.
+        other: &'static str,
+    },
     /// Another property of the same level has this name, compared exactly.
     DuplicatePropertyName {
         /// The name.
@@ -212,6 +226,11 @@ pub enum FaultKind {
         /// The greatest value.
         max: String,
     },
+    /// The role may do what the caller may not, so the caller can't give it away.
+    RoleBeyondCaller {
+        /// The role.
+        role: String,
+    },
     /// The cursor is not one of ours for this filter and sort.
     Cursor,
 }
@@ -232,7 +251,8 @@ impl FaultKind {
             Self::TooLong { .. } => Code::TooLong,
             Self::TooMany { .. } => Code::TooManyItems,
             Self::TooDeep { .. } => Code::TooDeep,
-            Self::Duplicate => Code::DuplicateItem,
+            Self::Duplicate | Self::Repeated => Code::DuplicateItem,
+            Self::Excludes { .. } => Code::InvalidValue,
             Self::DuplicatePropertyName { .. } => Code::DuplicatePropertyName,
             Self::UnknownDataType | Self::NotOfDataType { .. } | Self::NotADate { .. } => Code::InvalidDataType,
             Self::NotApplicable { .. } => Code::FieldNotApplicable,
@@ -250,6 +270,7 @@ impl FaultKind {
             Self::PatternMismatch { .. } => Code::PatternMismatch,
             Self::Min { .. } => Code::Min,
             Self::Max { .. } => Code::Max,
+            Self::RoleBeyondCaller { .. } => Code::PermissionDenied,
             Self::Cursor => Code::InvalidCursor,
         }
     }

@@ -1,5 +1,7 @@
 //! Reading definitions out of JSON so that every fault is found, not only the first.
 
+use std::{borrow::Cow, collections::HashSet};
+
 use serde_json::{Map, Value};
 
 use crate::{
@@ -10,41 +12,87 @@ use crate::{
 /// More faults than this are not listed: an answer must stay small whatever a client sends.
 pub const MAX_FAULTS: usize = 1_000;
 
+/// The longest JSON Pointer or name that a fault shows, in bytes: clients choose keys, and a fault repeats them.
+pub const MAX_PLACE: usize = 1_024;
+
+/// No more faults are listed once their places fill this many bytes.
+const MAX_PLACES: usize = 512 * 1_024;
+
 /// The faults found so far.
-#[derive(Debug, Default)]
-pub struct Faults(Vec<Fault>);
+#[derive(Debug)]
+pub struct Faults {
+    list: Vec<Fault>,
+    /// What is known already: looking through the list would cost the square of its length.
+    seen: HashSet<(Location, Code)>,
+    max: usize,
+    /// All places together, in bytes.
+    size: usize,
+}
+
+impl Default for Faults {
+    fn default() -> Self {
+        Self::at_most(MAX_FAULTS)
+    }
+}
 
 impl Faults {
+    /// An empty list that takes no more than `max` faults.
+    pub fn at_most(max: usize) -> Self {
+        Self { list: Vec::new(), seen: HashSet::new(), max, size: 0 }
+    }
+
     /// Notes a fault in the body.
     pub fn push(&mut self, pointer: impl Into<String>, kind: FaultKind) {
         self.add(Fault::at(pointer, kind));
     }
 
-    /// Notes a fault; the same one at the same place is noted once.
-    pub fn add(&mut self, fault: Fault) {
-        if self.0.len() < MAX_FAULTS && !self.0.contains(&fault) {
-            self.0.push(fault);
+    /// Notes a fault; one of the same code at the same place is noted once. Long places are cut.
+    pub fn add(&mut self, mut fault: Fault) {
+        if self.is_full() {
+            return;
+        }
+        match &mut fault.location {
+            Location::Pointer(pointer) => shorten(pointer, MAX_PLACE),
+            Location::Parameter(Cow::Owned(name)) => shorten(name, MAX_PLACE),
+            Location::Parameter(Cow::Borrowed(_)) | Location::Header(_) => {}
+        }
+        if self.seen.insert((fault.location.clone(), fault.kind.code())) {
+            self.size += fault.location.as_str().len();
+            self.list.push(fault);
         }
     }
 
     /// Whether all is well.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.list.is_empty()
+    }
+
+    /// Whether there is no room for more.
+    pub fn is_full(&self) -> bool {
+        self.list.len() >= self.max || self.size >= MAX_PLACES
     }
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.list.len()
     }
 
     /// The faults as a list.
     pub fn into_vec(self) -> Vec<Fault> {
-        self.0
+        self.list
     }
 
     /// Nothing, or the error that names every fault.
     pub fn finish(self, aggregate: Code) -> Result<(), Error> {
-        if self.0.is_empty() { Ok(()) } else { Err(Error::Invalid { aggregate, faults: self.0 }) }
+        if self.list.is_empty() { Ok(()) } else { Err(Error::Invalid { aggregate, faults: self.list }) }
+    }
+}
+
+/// Cuts a text that is longer than `max` bytes and says so with an ellipsis.
+pub fn shorten(text: &mut String, max: usize) {
+    if text.len() > max {
+        text.truncate(text.floor_char_boundary(max));
+        text.push('…');
     }
 }
 
@@ -81,36 +129,80 @@ fn depth(value: &Value) -> usize {
     }
 }
 
-/// Notes what free-form JSON must not have: NUL in keys and texts, and too many levels.
+/// The longest key of free-form JSON, in characters.
+pub const MAX_KEY: usize = 256;
+
+/// Notes what free-form JSON must not have: NUL in keys and texts, long keys, and too many levels.
 pub fn check_json(value: &Value, pointer: &str, faults: &mut Faults) {
     if depth(value) > MAX_JSON_DEPTH {
         faults.push(pointer, FaultKind::TooDeep { max: MAX_JSON_DEPTH });
     } else {
-        refuse_nul(value, pointer, faults);
+        Scan { base: pointer, max_key: MAX_KEY, path: Vec::new() }.check(value, faults);
     }
 }
 
 /// Notes every NUL in keys and texts below the value: PostgreSQL can't keep them.
 pub fn refuse_nul(value: &Value, pointer: &str, faults: &mut Faults) {
-    match value {
-        Value::String(text) if text.contains('\0') => faults.push(pointer, FaultKind::Nul),
-        Value::Array(items) => {
-            for (index, item) in items.iter().enumerate() {
-                refuse_nul(item, &step(pointer, index), faults);
-            }
-        }
-        Value::Object(map) => {
-            for (key, item) in map {
-                let inner = step(pointer, key.replace('\0', "\u{fffd}"));
-                if key.contains('\0') {
-                    faults.push(inner, FaultKind::Nul);
-                } else {
-                    refuse_nul(item, &inner, faults);
+    Scan { base: pointer, max_key: usize::MAX, path: Vec::new() }.check(value, faults);
+}
+
+/// A walk through free-form JSON. Where it stands is written out only for a fault.
+struct Scan<'a> {
+    base: &'a str,
+    max_key: usize,
+    path: Vec<Step<'a>>,
+}
+
+enum Step<'a> {
+    Key(&'a str),
+    Index(usize),
+}
+
+impl<'a> Scan<'a> {
+    fn check(&mut self, value: &'a Value, faults: &mut Faults) {
+        match value {
+            _ if faults.is_full() => {}
+            Value::String(text) if text.contains('\0') => faults.push(self.pointer(), FaultKind::Nul),
+            Value::Array(items) => {
+                for (index, item) in items.iter().enumerate() {
+                    self.path.push(Step::Index(index));
+                    self.check(item, faults);
+                    self.path.pop();
                 }
             }
+            Value::Object(map) => {
+                for (key, item) in map {
+                    self.path.push(Step::Key(key));
+                    match check_text(key, 0, self.max_key) {
+                        Ok(()) => self.check(item, faults),
+                        Err(kind) => faults.push(self.pointer(), kind),
+                    }
+                    self.path.pop();
+                }
+            }
+            _ => {}
         }
-        _ => {}
     }
+
+    fn pointer(&self) -> String {
+        let mut pointer = self.base.to_owned();
+        for part in &self.path {
+            if pointer.len() > MAX_PLACE {
+                break;
+            }
+            pointer = match part {
+                Step::Key(key) => step(&pointer, shown(key)),
+                Step::Index(index) => step(&pointer, index),
+            };
+        }
+        pointer
+    }
+}
+
+/// A client's key as a pointer can show it: no longer than any place, and without NUL.
+fn shown(key: &str) -> String {
+    // One byte more than fits, so that the place is cut and marked as such.
+    key[..key.floor_char_boundary(MAX_PLACE + 4)].replace('\0', "\u{fffd}")
 }
 
 /// A JSON object read field by field; `null` is the same as absent. [`Fields::finish`] refuses what nobody asked for.
@@ -244,7 +336,7 @@ impl<'a> Fields<'a> {
     pub fn finish(self, faults: &mut Faults) {
         for key in self.map.keys() {
             if !self.known.contains(&key.as_str()) {
-                faults.push(step(self.pointer, key.replace('\0', "\u{fffd}")), FaultKind::UnknownField);
+                faults.push(step(self.pointer, shown(key)), FaultKind::UnknownField);
             }
         }
     }
@@ -256,7 +348,8 @@ pub fn check_text(text: &str, min: usize, max: usize) -> Result<(), FaultKind> {
         return Err(FaultKind::Nul);
     }
     // Bytes bound characters from above, so that most texts need no counting.
-    let length = if text.len() <= max && text.len() >= min * 4 { return Ok(()) } else { text.chars().count() };
+    let length =
+        if text.len() <= max && text.len() >= min.saturating_mul(4) { return Ok(()) } else { text.chars().count() };
     if length < min {
         Err(FaultKind::TooShort { min })
     } else if length > max {
@@ -269,4 +362,50 @@ pub fn check_text(text: &str, min: usize, max: usize) -> Result<(), FaultKind> {
 /// One fault outside the body.
 pub fn parameter(name: &'static str, kind: FaultKind) -> Error {
     Error::fault(Code::InvalidRequest, Location::Parameter(name.into()), kind)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn found(value: &Value) -> Vec<Fault> {
+        let mut faults = Faults::default();
+        check_json(value, "/metadata", &mut faults);
+        faults.into_vec()
+    }
+
+    #[test]
+    fn faults_stay_small_whatever_the_keys() {
+        let key = "고".repeat(100_000);
+        let faults = found(&json!({ &key: vec!["\0"; 1_000] }));
+        let [Fault { location: Location::Pointer(pointer), kind }] = faults.as_slice() else { panic!("{faults:?}") };
+        assert_eq!(*kind, FaultKind::TooLong { max: 256, actual: 100_000 });
+        assert!(pointer.starts_with("/metadata/고고") && pointer.ends_with('…') && pointer.len() <= MAX_PLACE + 3);
+
+        let mut nested = json!(vec!["\0"; 2_000]);
+        for _ in 0..60 {
+            nested = json!({ "k".repeat(256): nested });
+        }
+        assert!(found(&nested).iter().all(|fault| fault.location.to_string().len() <= MAX_PLACE + 3));
+        let mut faults = Faults::default();
+        let unknown = json!({ &key: 1 });
+        Fields::of(&unknown, "", &mut faults).unwrap().finish(&mut faults);
+        assert!(faults.into_vec()[0].location.to_string().len() <= MAX_PLACE + 3);
+    }
+
+    #[test]
+    fn nul_is_found_where_it_is() {
+        let faults = found(&json!({"a/b": [1, "x\0", {"c\0": "\0", "d~": "\0"}]}));
+        let places: Vec<_> = faults.iter().map(|fault| fault.location.to_string()).collect();
+        assert_eq!(places, ["/metadata/a~1b/1", "/metadata/a~1b/2/c\u{fffd}", "/metadata/a~1b/2/d~0"]);
+        assert!(faults.iter().all(|fault| fault.kind == FaultKind::Nul));
+        assert_eq!(found(&json!({"k".repeat(256): {"": []}})), []);
+    }
+
+    #[test]
+    fn the_list_is_bounded() {
+        assert_eq!(found(&json!(vec!["\0"; 3_000])).len(), MAX_FAULTS);
+    }
 }

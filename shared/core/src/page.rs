@@ -3,9 +3,10 @@
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Datelike, Utc};
+use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
-use crate::{error::Result, fault::FaultKind, input::parameter};
+use crate::{error::Result, fault::FaultKind, id::TenantId, input::parameter};
 
 /// Page size when a client names none.
 pub const DEFAULT_LIMIT: u32 = 50;
@@ -84,6 +85,13 @@ pub struct Position {
 
 /// Marks what a cursor belongs to: eight bytes of a hash over tenant, filter and sort.
 pub type Digest = [u8; 8];
+
+/// Marks the cursors of a tenant's question.
+pub fn digest(tenant: &TenantId, question: &str) -> Digest {
+    let mut digest = Digest::default();
+    digest.copy_from_slice(&Sha256::digest(format!("{tenant}\0{question}"))[..8]);
+    digest
+}
 
 impl Position {
     /// The cursor that clients get.

@@ -2,8 +2,10 @@
 
 use std::{str::FromStr, time::Duration};
 
+use log::LevelFilter;
 use sqlx::{
-    Connection, PgPool,
+    ConnectOptions, Connection, PgConnection, PgPool,
+    migrate::MigrateError,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
@@ -17,9 +19,14 @@ pub fn connect_lazy(config: &PostgresConfig) -> Result<PgPool> {
     let timeout = config.statement_timeout.as_millis().to_string();
     let options = PgConnectOptions::from_str(config.url.expose())?.application_name("oms").options([
         ("statement_timeout", timeout.as_str()),
+        // Notices would become log lines.
+        ("client_min_messages", "warning"),
         // One letter too few in the middle of a word must still find it.
         ("pg_trgm.word_similarity_threshold", "0.45"),
     ]);
+    // A slow statement is worth its whole SQL, which has parameters in place of values; the others only for who asks.
+    let options =
+        options.log_statements(LevelFilter::Trace).log_slow_statements(LevelFilter::Warn, Duration::from_secs(1));
     Ok(PgPoolOptions::new()
         .max_connections(config.max_connections)
         .min_connections(0)
@@ -37,6 +44,16 @@ pub fn connect_lazy(config: &PostgresConfig) -> Result<PgPool> {
             })
         })
         .connect_lazy_with(options))
+}
+
+/// Applies the migrations that are missing, on a connection of its own: an index on a large table takes longer than a
+/// request's statement may.
+pub(crate) async fn migrate(pool: &PgPool) -> Result<(), MigrateError> {
+    let options = pool.connect_options().as_ref().clone().options([("statement_timeout", "0")]);
+    let mut connection = PgConnection::connect_with(&options).await?;
+    let result = MIGRATOR.run(&mut connection).await;
+    connection.close().await?;
+    result
 }
 
 /// What a failed write means, as far as the database's own words tell.
@@ -63,5 +80,36 @@ pub(crate) fn refusal(error: &sqlx::Error) -> Option<Refusal> {
         // A reference whose name was not found is null where null may not be.
         "23503" | "23502" => Some(Refusal::Reference),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+
+    use super::*;
+    use crate::config::Source;
+
+    fn lazy_pool(options: &PgConnectOptions, more: &[(&str, &str)]) -> PgPool {
+        let url = options.to_url_lossy().to_string();
+        let pairs = more.iter().copied().chain([("DATABASE_URL", url.as_str())]);
+        connect_lazy(&PostgresConfig::read(&mut Source::from_pairs(pairs))).unwrap()
+    }
+
+    #[sqlx::test(migrations = false)]
+    async fn migrations_may_take_longer_than_a_statement_of_a_request(_: PgPoolOptions, options: PgConnectOptions) {
+        let pool = lazy_pool(&options, &[("DB_STATEMENT_TIMEOUT_MS", "1")]);
+        migrate(&pool).await.unwrap();
+        let limit: (String,) = sqlx::query_as("SHOW statement_timeout").fetch_one(&pool).await.unwrap();
+        assert_eq!(limit.0, "1ms", "requests keep theirs");
+        pool.close().await;
+    }
+
+    #[sqlx::test(migrations = false)]
+    async fn notices_are_not_sent_at_all(_: PgPoolOptions, options: PgConnectOptions) {
+        let pool = lazy_pool(&options, &[]);
+        let level: (String,) = sqlx::query_as("SHOW client_min_messages").fetch_one(&pool).await.unwrap();
+        assert_eq!(level.0, "warning");
+        pool.close().await;
     }
 }

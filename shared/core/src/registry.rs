@@ -59,7 +59,7 @@ impl Registry {
 
     /// Applies the migrations that are missing.
     pub async fn migrate(&self) -> Result<(), sqlx::migrate::MigrateError> {
-        postgres::MIGRATOR.run(&self.pool).await
+        postgres::migrate(&self.pool).await
     }
 
     /// Whether the database answers.
@@ -69,7 +69,7 @@ impl Registry {
 
     /// What has to be done now and then: forgets old idempotency keys and refreshes `oms_object_types_total`.
     pub async fn sweep(&self) -> Result<()> {
-        idempotency::repository::prune(&self.pool).await?;
+        while idempotency::repository::prune(&self.pool).await? {}
         let types = object_type::repository::count_all(&self.pool).await?;
         metrics::gauge!("oms_object_types_total").set(precise(types));
         Ok(())

@@ -38,14 +38,17 @@ impl<S: Send + Sync> FromRequest<S> for JsonBody {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        let limit = RequestInfo::of(request.extensions())?.max_body_bytes();
+        let info = RequestInfo::of(request.extensions())?;
+        let limit = info.max_body_bytes();
         let declared = content_length(request.headers());
         // Refused before it is read: a client that waits for "100 Continue" then sends nothing.
         if declared.is_some_and(|length| length > limit as u64) {
             return Err(Cause::BodyTooLarge { limit }.into());
         }
         let json = is_json(request.headers());
-        let bytes = Bytes::from_request(request, state).await.map_err(|rejection| match rejection {
+        // The task of a write outlives the limit of the request, but not for a body that comes byte by byte.
+        let bytes = tokio::time::timeout(info.request_timeout(), Bytes::from_request(request, state));
+        let bytes = bytes.await.map_err(|_| Cause::Timeout)?.map_err(|rejection| match rejection {
             BytesRejection::FailedToBufferBody(FailedToBufferBody::LengthLimitError(_)) => {
                 Cause::BodyTooLarge { limit }
             }

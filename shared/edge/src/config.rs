@@ -10,15 +10,6 @@ use oms_core::{
     id::TenantId,
 };
 
-/// How the process runs (`SERVER_MODE`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mode {
-    /// No browsable tools.
-    Production,
-    /// With browsable tools, for one's own machine.
-    Development,
-}
-
 /// Which web pages may call the service (`CORS_ALLOWED_ORIGINS`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origins {
@@ -59,8 +50,6 @@ pub struct JwtConfig {
 pub struct EdgeConfig {
     /// `SERVICE_NAME`: the service in traces.
     pub service_name: String,
-    /// `SERVER_MODE`.
-    pub mode: Mode,
     /// `LOG_LEVEL`: a level, or directives such as `info,sqlx=warn`.
     pub log_level: String,
     /// `JWT_*`.
@@ -94,14 +83,6 @@ pub struct EdgeConfig {
 impl EdgeConfig {
     /// Reads the settings. Problems are noted in the source; the value is only to be used when it has none.
     pub fn read(source: &mut Source) -> Self {
-        let mode = match source.text("SERVER_MODE").as_deref() {
-            None | Some("production") => Mode::Production,
-            Some("development") => Mode::Development,
-            Some(_) => {
-                source.problem("SERVER_MODE: expected production or development");
-                Mode::Production
-            }
-        };
         let log_level = source.text("LOG_LEVEL").unwrap_or_else(|| "info".to_owned());
         if log_level.parse::<tracing_subscriber::EnvFilter>().is_err() {
             source.problem("LOG_LEVEL: expected error, warn, info, debug, trace, or directives such as info,sqlx=warn");
@@ -113,7 +94,6 @@ impl EdgeConfig {
         let failed_logins_per_minute = source.parse("FAILED_LOGINS_PER_MINUTE", 10, "a number of failed logins");
         Self {
             service_name: source.text("SERVICE_NAME").unwrap_or_else(|| "oms-service".to_owned()),
-            mode,
             log_level,
             jwt: read_jwt(source),
             api_key_header: read_api_key_header(source),
@@ -322,7 +302,6 @@ pub(crate) mod tests {
     fn the_defaults_are_those_of_the_specification() {
         let config = config(&[]);
         assert_eq!(config.service_name, "oms-service");
-        assert_eq!(config.mode, Mode::Production);
         assert_eq!(config.api_key_header, "x-api-key");
         assert_eq!(config.metrics_path, "/metrics");
         assert_eq!(config.max_body_bytes, 4_194_304);
@@ -339,7 +318,6 @@ pub(crate) mod tests {
     #[test]
     fn every_problem_is_named_at_once_and_no_secret_is_printed() {
         let mut source = Source::from_pairs([
-            ("SERVER_MODE", "test"),
             ("LOG_LEVEL", "oms=shouting"),
             ("JWT_ALGORITHM", "HS256"),
             ("JWT_SECRET", "hush"),
@@ -358,7 +336,6 @@ pub(crate) mod tests {
         let text = error.to_string();
         assert!(!text.contains("hush"));
         for key in [
-            "SERVER_MODE",
             "LOG_LEVEL",
             "JWT_SECRET",
             "JWT_LEEWAY_SECONDS",
@@ -374,7 +351,7 @@ pub(crate) mod tests {
         ] {
             assert!(text.contains(key), "{key} in {text}");
         }
-        assert_eq!(error.0.len(), 13, "{text}");
+        assert_eq!(error.0.len(), 12, "{text}");
     }
 
     #[test]

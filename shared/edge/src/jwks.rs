@@ -5,7 +5,7 @@
 
 use std::{
     sync::{Arc, PoisonError, RwLock},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use jsonwebtoken::{
@@ -14,21 +14,30 @@ use jsonwebtoken::{
 };
 use oms_core::error::Error;
 use serde::Deserialize;
-use tokio::sync::Mutex;
+use tokio::{sync::Mutex, time::Instant};
 
 /// How old keys may get, and how often the provider is asked.
 #[derive(Debug, Clone, Copy)]
 struct Pace {
     /// Above this age the keys are renewed in the background.
     renew: Duration,
+    /// Above this age they are no longer believed: a key that was withdrawn while the provider is away must end, too.
+    trust: Duration,
     /// Pause after a fetch, before an unknown key id causes another.
     unknown: Duration,
     /// Pause after a failed fetch while there is no key at all.
     failed: Duration,
 }
 
-const PACE: Pace =
-    Pace { renew: Duration::from_secs(600), unknown: Duration::from_secs(30), failed: Duration::from_secs(1) };
+const PACE: Pace = Pace {
+    renew: Duration::from_secs(600),
+    trust: Duration::from_secs(24 * 3600),
+    unknown: Duration::from_secs(30),
+    failed: Duration::from_secs(1),
+};
+
+/// The most bytes of a key set; those of large providers have some thousands.
+const MAX_BYTES: usize = 1024 * 1024;
 
 /// The key set of one provider.
 #[derive(Clone)]
@@ -93,7 +102,7 @@ impl Jwks {
         found.unwrap_or_else(|error| Err(Error::internal(error)))
     }
 
-    /// The old keys serve until the new ones are there, however long that takes.
+    /// The old keys serve until the new ones are there, or until they are too old.
     fn renew_in_background(&self) {
         let shared = self.0.clone();
         tokio::spawn(async move {
@@ -108,8 +117,10 @@ impl Jwks {
 }
 
 impl Shared {
+    /// The keys, unless they are too old.
     fn current(&self) -> Option<KeySet> {
-        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+        let set = self.current.read().unwrap_or_else(PoisonError::into_inner).clone();
+        set.filter(|set| set.fetched.elapsed() <= self.pace.trust)
     }
 
     async fn find_or_fetch(&self, kid: Option<&str>) -> Result<Option<Arc<DecodingKey>>, Error> {
@@ -158,13 +169,21 @@ impl Shared {
     async fn request(
         &self,
         client: &reqwest::Client,
-    ) -> Result<Vec<(Option<String>, Arc<DecodingKey>)>, reqwest::Error> {
+    ) -> Result<Vec<(Option<String>, Arc<DecodingKey>)>, Box<dyn std::error::Error + Send + Sync>> {
         /// A key of a kind that we don't know must not cost us the others.
         #[derive(Deserialize)]
         struct Set {
             keys: Vec<serde_json::Value>,
         }
-        let set: Set = client.get(&self.url).send().await?.error_for_status()?.json().await?;
+        let mut response = client.get(&self.url).send().await?.error_for_status()?;
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await? {
+            if body.len() + chunk.len() > MAX_BYTES {
+                return Err(format!("it has more than {MAX_BYTES} bytes").into());
+            }
+            body.extend_from_slice(&chunk);
+        }
+        let set: Set = serde_json::from_slice(&body)?;
         let jwks = set.keys.into_iter().filter_map(|key| serde_json::from_value::<Jwk>(key).ok());
         Ok(jwks
             .filter(|jwk| usable(jwk, self.algorithm))

@@ -10,10 +10,12 @@ use axum::{
 };
 use http::{HeaderMap, HeaderName, Method, header, request::Parts};
 use oms_core::{Registry, context::Context, error::Error};
+use tokio::task::JoinError;
 use tower_http::{
     catch_panic::CatchPanicLayer,
     cors::{AllowOrigin, Any as AnyOrigin, CorsLayer},
 };
+use tracing::Instrument;
 
 use crate::{
     authentication::{Authenticator, Refusal},
@@ -130,10 +132,24 @@ async fn identify(edge: &Edge, info: &RequestInfo, headers: &HeaderMap) -> Resul
     }
 }
 
+/// A read is dropped with its connection or at the limit. A write goes on to its end as a task of its own, whoever still
+/// waits for it: between the commit and the end the cache learns of it.
 async fn limit_time(State(limit): State<Duration>, request: Request, next: Next) -> Response {
-    match tokio::time::timeout(limit, next.run(request)).await {
-        Ok(response) => response,
-        Err(_) => ApiError::from(Cause::Timeout).into_response(),
+    let reads = request.method().is_safe();
+    let running = next.run(request).in_current_span();
+    let ended = if reads {
+        tokio::time::timeout(limit, running).await
+    } else {
+        let ended = tokio::time::timeout(limit, tokio::spawn(running)).await;
+        ended.map(|ended| ended.unwrap_or_else(answer_lost_task))
+    };
+    ended.unwrap_or_else(|_| ApiError::from(Cause::Timeout).into_response())
+}
+
+fn answer_lost_task(error: JoinError) -> Response {
+    match error.try_into_panic() {
+        Ok(panic) => answer_panic(panic),
+        Err(error) => ApiError::from(Error::internal(error)).into_response(),
     }
 }
 

@@ -96,9 +96,12 @@ impl Locale {
     }
 }
 
-/// The regex engine draws its message over several lines; the last one says what is wrong.
-fn last_line(reason: &str) -> &str {
-    reason.lines().last().unwrap_or_default().trim().trim_start_matches("error: ").trim_end_matches('.')
+/// Enough of a pattern to know it again: it is repeated for every value that does not match.
+fn shown_pattern(pattern: &str) -> std::borrow::Cow<'_, str> {
+    match pattern.char_indices().nth(100) {
+        Some((end, _)) => format!("{}…", pattern.get(..end).unwrap_or_default()).into(),
+        None => pattern.into(),
+    }
 }
 
 /// A q-value in thousandths; none when it is malformed, which makes its range count for nothing.
@@ -184,6 +187,8 @@ mod tests {
             TooMany { max: 10, actual: 11 },
             TooDeep { max: 8 },
             Duplicate,
+            Repeated,
+            Excludes { other: "instance" },
             DuplicatePropertyName { name: "email".into() },
             UnknownDataType,
             NotApplicable { data_type: "STRING" },
@@ -204,6 +209,7 @@ mod tests {
             PatternMismatch { pattern: "^a$".into() },
             Min { min: "0".into() },
             Max { max: "9".into() },
+            RoleBeyondCaller { role: "admin".into() },
             Cursor,
         ]
     }

@@ -184,33 +184,54 @@ struct Entry<'a> {
     message: String,
 }
 
+/// About how many bytes of JSON the entries may have; the detail tells how many faults there are in all.
+const MAX_ERRORS_BYTES: usize = 256 * 1024;
+/// The most characters of a text: what clients send is repeated in some, and may be as large as a body.
+const MAX_TEXT: usize = 4_096;
+
+/// As many of the first entries as fit.
+fn bounded<'a>(entries: impl Iterator<Item = Entry<'a>>) -> Vec<Entry<'a>> {
+    let mut bytes = 0;
+    let fits = |entry: &Entry<'a>| {
+        // Strings always serialize.
+        bytes += serde_json::to_vec(entry).map_or(0, |json| json.len());
+        bytes <= MAX_ERRORS_BYTES
+    };
+    entries.take_while(fits).collect()
+}
+
+fn clipped(mut text: String) -> String {
+    if let Some((end, _)) = text.char_indices().nth(MAX_TEXT) {
+        text.truncate(end);
+        text.push('…');
+    }
+    text
+}
+
 /// Gives a failed response its body, in the language and with the correlation id of its request.
 pub(crate) fn write(response: &mut Response, error: &ApiError, request: &RequestInfo) {
     let (locale, code) = (request.locale(), error.code());
     let errors = match &error.cause {
-        Cause::Core(Error::Invalid { faults, .. }) => faults
-            .iter()
-            .map(|fault| {
-                let entry =
-                    Entry { code: fault.kind.code().as_str(), message: locale.fault(&fault.kind), ..Entry::default() };
-                match &fault.location {
-                    Location::Pointer(pointer) => Entry { pointer: Some(pointer), ..entry },
-                    Location::Parameter(name) => Entry { parameter: Some(name), ..entry },
-                    Location::Header(name) => Entry { header: Some(name), ..entry },
-                }
-            })
-            .collect(),
-        Cause::Core(Error::InUse { referrers }) => referrers
-            .iter()
-            .map(|referrer| Entry { code: code.as_str(), message: locale.referrer(referrer), ..Entry::default() })
-            .collect(),
+        Cause::Core(Error::Invalid { faults, .. }) => bounded(faults.iter().map(|fault| {
+            let code = fault.kind.code().as_str();
+            let entry = Entry { code, message: clipped(locale.fault(&fault.kind)), ..Entry::default() };
+            match &fault.location {
+                Location::Pointer(pointer) => Entry { pointer: Some(pointer), ..entry },
+                Location::Parameter(name) => Entry { parameter: Some(name), ..entry },
+                Location::Header(name) => Entry { header: Some(name), ..entry },
+            }
+        })),
+        Cause::Core(Error::InUse { referrers }) => bounded(referrers.iter().map(|referrer| {
+            let message = clipped(locale.referrer(referrer));
+            Entry { code: code.as_str(), message, ..Entry::default() }
+        })),
         _ => Vec::new(),
     };
     let problem = Problem {
         r#type: format!("urn:oms:error:{}", code.as_str()),
         title: locale.title(code),
         status: response.status().as_u16(),
-        detail: locale.detail(&error.cause),
+        detail: clipped(locale.detail(&error.cause)),
         code: code.as_str(),
         errors,
         correlation_id: request.correlation_id(),

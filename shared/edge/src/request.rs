@@ -4,7 +4,7 @@
 use std::{
     net::{IpAddr, SocketAddr},
     sync::{Arc, OnceLock},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use axum::{
@@ -52,6 +52,7 @@ struct Inner {
     user_agent: Option<String>,
     locale: Locale,
     max_body_bytes: usize,
+    request_timeout: Duration,
     /// Tenant and actor, once they are authenticated: for the log line.
     caller: OnceLock<(String, String)>,
 }
@@ -85,6 +86,11 @@ impl RequestInfo {
     /// The most bytes of a body.
     pub(crate) fn max_body_bytes(&self) -> usize {
         self.0.max_body_bytes
+    }
+
+    /// How long the request may take.
+    pub(crate) fn request_timeout(&self) -> Duration {
+        self.0.request_timeout
     }
 
     /// Notes who asks, for the log line.
@@ -133,6 +139,7 @@ pub(crate) async fn track(State(edge): State<Edge>, mut request: Request, next: 
         user_agent: user_agent(request.headers()),
         locale: Locale::negotiate(request.headers()),
         max_body_bytes: edge.config.max_body_bytes,
+        request_timeout: edge.config.request_timeout,
         caller: OnceLock::new(),
     }));
     request.extensions_mut().insert(info.clone());

@@ -288,3 +288,21 @@ async fn an_api_key_works_until_it_is_revoked() {
     assert_eq!(actions, ["REVOKE", "CREATE"]);
     assert!(!admin.all("audit-logs").await.iter().any(|entry| entry.to_string().contains(secret)));
 }
+
+#[tokio::test]
+async fn nobody_makes_a_key_that_may_do_more_than_they_may() {
+    let roles = json!({
+        "viewer": ["object_type:read"],
+        "keeper": ["object_type:read", "api_key:manage"],
+        "admin": ["object_type:read", "object_type:write", "api_key:manage", "audit:read"],
+    });
+    let app = App::with(|settings| settings.set("ROLE_PERMISSIONS", roles)).await;
+    let keeper = app.client("keeper");
+    let refused = keeper.post("api-keys", &json!({"name": "up", "roles": ["viewer", "admin"]})).expect(403).await;
+    assert_eq!(refused["code"], "PERMISSION_DENIED");
+    let fault = &refused["errors"][0];
+    assert_eq!(fault["pointer"], "/roles/1");
+    assert!(fault["message"].as_str().unwrap().contains("'admin'"), "{fault}");
+    keeper.post("api-keys", &json!({"name": "same", "roles": ["viewer", "keeper"]})).expect(201).await;
+    app.admin().post("api-keys", &json!({"name": "all", "roles": ["admin"]})).expect(201).await;
+}

@@ -1,6 +1,6 @@
 //! Two processes over one database and one cache: what one writes, the other answers.
 
-use oms_tests::{App, Client, samples};
+use oms_tests::{App, Client, samples, until};
 use serde_json::json;
 
 async fn names(client: &Client, path: &str) -> Vec<String> {
@@ -62,4 +62,29 @@ async fn a_swap_of_two_names_is_seen_by_all() {
     assert_eq!(reader.get("object-types/a").expect(200).await["id"], created["data"][1]["id"]);
     assert_eq!(reader.get("object-types/b").expect(200).await["id"], created["data"][0]["id"]);
     assert_eq!(names(&reader, "object-types").await, ["A", "B"]);
+}
+
+#[tokio::test]
+async fn a_write_that_outlives_its_request_is_seen_by_all() {
+    let app = App::with(|settings| settings.set("REQUEST_TIMEOUT_MS", 1_000)).await;
+    let (writer, reader) = (app.client("editor"), app.client("viewer"));
+    let order = writer.post("object-types", &samples::object_type("Order")).expect(201).await;
+    let path = format!("object-types/{}", order["id"].as_str().unwrap());
+    reader.get(&path).expect(200).await;
+
+    let pool = app.pool().await;
+    let mut blocking = pool.begin().await.unwrap();
+    sqlx::query("SELECT FROM object_types FOR UPDATE").execute(&mut *blocking).await.unwrap();
+    writer.patch(&path, 1, &json!({"name": "Purchase"})).expect(503).await;
+    blocking.rollback().await.unwrap();
+    let names = "SELECT name FROM object_types";
+    until("the write does not come to its end", async || {
+        let name = sqlx::query_scalar::<_, String>(names).fetch_one(&pool).await.unwrap();
+        (name == "Purchase").then_some(())
+    })
+    .await;
+    until("the old name is still answered", async || {
+        (reader.get(&path).expect(200).await["name"] == "Purchase").then_some(())
+    })
+    .await;
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use oms_tests::{App, Client, samples};
-use serde_json::json;
+use serde_json::{Value, json};
 
 const STAYING: usize = 60;
 const PAGE: usize = 7;
@@ -91,4 +91,69 @@ async fn a_cursor_belongs_to_its_filter_and_sort() {
         assert_eq!(refused["code"], "INVALID_CURSOR", "{other}");
     }
     editor.get(&format!("object-types?limit=200&cursor={cursor}")).expect(200).await;
+}
+
+#[tokio::test]
+async fn every_cursor_is_taken_back_however_long_its_text() {
+    let app = App::start().await;
+    let editor = app.client("editor");
+    let items: Vec<_> =
+        ["A", "B"].iter().map(|name| json!({"name": name, "displayName": "\u{10348}".repeat(255)})).collect();
+    editor.post("object-types:batch", &json!({"items": items})).expect(201).await;
+    let first = editor.get("object-types?limit=1&sort=displayName").expect(200).await;
+    let cursor = first["page"]["nextCursor"].as_str().unwrap();
+    let second = editor.get(&format!("object-types?limit=1&sort=displayName&cursor={cursor}")).expect(200).await;
+    assert_ne!(first["data"][0]["name"], second["data"][0]["name"]);
+    assert_eq!(second["page"]["nextCursor"], Value::Null);
+    for list in ["object-types", "audit-logs", "object-types/A/versions"] {
+        let refused = app.admin().get(&format!("{list}?cursor={}", "A".repeat(4_000))).expect(400).await;
+        assert_eq!(refused["code"], "INVALID_CURSOR", "{list}");
+    }
+}
+
+#[tokio::test]
+async fn cursors_of_versions_and_of_the_audit_log_belong_to_their_question() {
+    let app = App::start().await;
+    let admin = app.admin();
+    for name in ["A", "B"] {
+        admin.post("object-types", &json!({"name": name, "displayName": name})).expect(201).await;
+        admin.patch(&format!("object-types/{name}"), 1, &json!({"category": "x"})).expect(200).await;
+    }
+    let next = async |path: &str| {
+        let page = admin.get(&format!("{path}limit=1")).expect(200).await;
+        page["page"]["nextCursor"].as_str().unwrap().to_owned()
+    };
+    let (versions, log) = (next("object-types/A/versions?").await, next("audit-logs?action=CREATE&").await);
+    let rest = admin.get(&format!("object-types/A/versions?cursor={versions}")).expect(200).await;
+    assert_eq!((&rest["data"][0]["version"], rest["data"].as_array().unwrap().len()), (&json!(1), 1));
+    let rest = admin.get(&format!("audit-logs?action=CREATE&cursor={log}")).expect(200).await;
+    assert_eq!(rest["data"].as_array().unwrap().len(), 1);
+    for (path, status, code) in [
+        (format!("object-types/B/versions?cursor={versions}"), 400, "INVALID_CURSOR"),
+        (format!("object-types/Nope/versions?cursor={versions}"), 404, "OBJECT_TYPE_NOT_FOUND"),
+        (format!("audit-logs?action=UPDATE&cursor={log}"), 400, "INVALID_CURSOR"),
+        (format!("audit-logs?cursor={versions}"), 400, "INVALID_CURSOR"),
+    ] {
+        assert_eq!(admin.get(&path).expect(status).await["code"], code, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_too_large_for_an_answer_is_shown_without_its_values() {
+    let app = App::with(|settings| settings.set("MAX_RESPONSE_BYTES", 8_192)).await;
+    let admin = app.admin();
+    let described = |text: &str| json!({"name": "A", "displayName": "A", "description": text.repeat(10_000)});
+    admin.post("object-types", &described("a")).expect(201).await;
+    admin.patch("object-types/A", 1, &json!({"description": "b".repeat(10_000)})).expect(200).await;
+    let compared = admin.get("object-types/A/versions/compare?from=1&to=2").expect(200).await;
+    assert_eq!(compared["changes"], json!([{"field": "description", "type": "modified"}]));
+
+    let log = admin.all("audit-logs").await;
+    assert_eq!(log.len(), 2);
+    for entry in &log {
+        assert_eq!((&entry["truncated"], entry.get("oldValue"), entry.get("newValue")), (&json!(true), None, None));
+    }
+    admin.post("object-types", &json!({"name": "B", "displayName": "B"})).expect(201).await;
+    let log = admin.get("audit-logs?limit=1").expect(200).await;
+    assert!(log["data"][0].get("truncated").is_none() && log["data"][0]["newValue"].is_object());
 }

@@ -54,16 +54,19 @@ fn an_ellipsis_stands_for_anything_and_nothing_else_does() {
 async fn the_tour_shows_what_the_readme_shows() {
     let app = App::start().await;
     let (base, token) = (app.anonymous().base().to_owned(), Token::of("admin").sign());
-    let ontology = super::schema_org::ontology();
     let examples = examples(&readme());
     assert!(examples.len() > 8, "the tour has shrunk to {} examples", examples.len());
     for (command, expected) in examples {
         let import = format!("{} import --url {base} --token {token}", program("xtask").display());
-        let shell = command
-            .replace("cargo xtask import", &import)
-            .replace("../shared/data/schema_org.json", ontology.to_str().unwrap())
-            .replace("http://127.0.0.1:8080", &base);
-        let done = Command::new("bash").args(["-c", &shell]).env("TOKEN", &token).output().unwrap();
+        let shell = command.replace("cargo xtask import", &import);
+        let mut bash = Command::new("bash");
+        let done = bash
+            .args(["-c", &shell])
+            .current_dir(workspace_root())
+            .env("TOKEN", &token)
+            .env("OMS", &base)
+            .output()
+            .unwrap();
         let output = String::from_utf8(done.stdout).unwrap().replace('\r', "");
         let shown = output.trim_end();
         assert!(fits(expected.trim_end(), shown), "$ {command}\n\nshould print\n{expected}\nand printed\n{shown}");

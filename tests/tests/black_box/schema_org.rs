@@ -6,7 +6,7 @@ use oms_tests::{App, Client, Program, Token, workspace_root};
 use serde_json::{Value, json};
 
 /// The whole of schema.org as a neighbour of the checkout has it, else a small part of the same shape.
-pub(crate) fn ontology() -> PathBuf {
+fn ontology() -> PathBuf {
     let named = std::env::var_os("OMS_TEST_ONTOLOGY").map(PathBuf::from);
     let path = named.unwrap_or_else(|| workspace_root().join("../shared/data/schema_org.json"));
     if path.is_file() {
@@ -95,4 +95,27 @@ async fn an_ontology_is_imported_once_reads_back_and_is_found() {
     let version = client.get("object-types/PostalAddress").v2().expect(200).await["version"].as_i64().unwrap();
     client.patch("object-types/PostalAddress", version, &json!({"displayName": "우리집우편주소록"})).expect(200).await;
     assert_eq!(search("q=%EC%9A%B0%ED%8E%B8%EC%A3%BC%EC%86%8C").await, ["PostalAddress"], "Korean, by its middle");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn types_of_different_batches_may_point_at_each_other() {
+    // One more than the API takes at a time, the first and the last at each other.
+    let pointing = |n: usize, target: &str| {
+        let property = json!({"name": "to", "dataType": "REFERENCE", "referenceTo": target});
+        json!({"name": format!("T{n:04}"), "displayName": "T", "properties": [property]})
+    };
+    let mut types: Vec<Value> = (0..=1_000).map(|n| pointing(n, "T0001")).collect();
+    (types[0], types[1_000]) = (pointing(0, "t1000"), pointing(1_000, "T0000"));
+    let path = std::env::temp_dir().join(format!("{}.json", uuid::Uuid::now_v7()));
+    std::fs::write(&path, json!({ "objectTypes": types }).to_string()).unwrap();
+
+    let app = App::start().await;
+    let said = [import(&app, path.to_str().unwrap()).await, import(&app, path.to_str().unwrap()).await];
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(said[0][0], "object types: 1001 created, 0 updated, 0 unchanged");
+    assert_eq!(said[1][0], "object types: 0 created, 0 updated, 1001 unchanged");
+    for (from, to) in [("T0000", "T1000"), ("T1000", "T0000"), ("T0500", "T0001")] {
+        let found = app.client("viewer").get(&format!("object-types/{from}")).expect(200).await;
+        assert_eq!(found["properties"][0]["referenceTo"], to);
+    }
 }

@@ -14,7 +14,7 @@ pub(crate) struct Server {
     program: Program,
     http: SocketAddr,
     metrics: SocketAddr,
-    _database: Database,
+    database: Database,
 }
 
 impl Server {
@@ -31,7 +31,7 @@ impl Server {
                 Some((address("http")?, address("metrics")?))
             })
             .await;
-        Self { program, http, metrics, _database: database }
+        Self { program, http, metrics, database }
     }
 
     pub(crate) fn client(&self, role: &str) -> Client {
@@ -140,4 +140,23 @@ async fn a_request_in_flight_is_finished_before_it_ends() {
     assert!(answer.starts_with("HTTP/1.1 201 "), "{answer}");
     let exit = server.program.exit().await;
     assert_eq!(exit.code, Some(0), "{exit:?}");
+}
+
+#[tokio::test]
+async fn a_request_that_takes_too_long_does_not_keep_it_from_ending() {
+    let server = Server::start(&[("SHUTDOWN_TIMEOUT_MS", "100"), ("DB_STATEMENT_TIMEOUT_MS", "600000")]).await;
+    let pool = server.database.pool().await;
+    let mut blocking = pool.begin().await.unwrap();
+    sqlx::query("LOCK TABLE object_types IN ACCESS EXCLUSIVE MODE").execute(&mut *blocking).await.unwrap();
+    let editor = server.client("editor");
+    let waiting = tokio::spawn(async move { editor.post("object-types", &samples::object_type("Stuck")).send().await });
+    until("no statement waits for the lock", async || {
+        let waits = "SELECT true FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        sqlx::query_scalar::<_, bool>(waits).fetch_optional(&pool).await.unwrap()
+    })
+    .await;
+    let log = server.stop().await;
+    assert!(log.iter().any(|line| line.contains("SHUTDOWN_TIMEOUT_MS")), "{log:?}");
+    // Its connection was cut, and the client sees it.
+    assert!(waiting.await.is_err());
 }

@@ -1,6 +1,6 @@
 //! The REST API, as far as an import needs it.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use anyhow::{Context as _, Result, bail};
 use serde::Deserialize;
@@ -95,7 +95,7 @@ impl Client {
     }
 
     /// Creates all of a batch or nothing.
-    pub(super) fn create(&self, path: &str, batch: &[&Definition]) -> Result<()> {
+    pub(super) fn create(&self, path: &str, batch: &[Cow<'_, Definition>]) -> Result<()> {
         let request = self.headed(self.agent.post(format!("{}/{path}:batch", self.base)));
         let name_at = |pointer: &str| {
             let index: usize = pointer.strip_prefix("/items/")?.split('/').next()?.parse().ok()?;

@@ -3,6 +3,7 @@
 mod client;
 mod compare;
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
@@ -157,10 +158,15 @@ fn plan<'a>(definitions: &[&'a Definition], there: &[Definition]) -> Result<Plan
 }
 
 fn apply(client: &Client, kind: &Kind, plan: &Plan<'_>, progress: &ProgressBar) -> Result<()> {
-    for batch in batches(&plan.create, BATCH_ITEMS, BATCH_BYTES) {
+    let (batches, completions) = creation(batches(&plan.create, BATCH_ITEMS, BATCH_BYTES));
+    for batch in &batches {
         interrupt::check()?;
         client.create(kind.path, batch)?;
         progress.inc(batch.len() as u64);
+    }
+    for completion in &completions {
+        interrupt::check()?;
+        client.update(kind.path, completion)?;
     }
     for update in &plan.update {
         interrupt::check()?;
@@ -168,6 +174,54 @@ fn apply(client: &Client, kind: &Kind, plan: &Plan<'_>, progress: &ProgressBar) 
         progress.inc(1);
     }
     Ok(())
+}
+
+/// How batches are created whose definitions point at each other: what points at a type of a later batch is created
+/// without these references and completed by an update once every type is there.
+fn creation<'a>(batches: Vec<&[&'a Definition]>) -> (Vec<Vec<Cow<'a, Definition>>>, Vec<Update<'a>>) {
+    let folded = |definition: &Definition| name(definition).map(str::to_lowercase);
+    let mut later: HashSet<String> = batches.iter().copied().flatten().filter_map(|one| folded(one)).collect();
+    let mut completions = Vec::new();
+    let mut created = Vec::new();
+    for batch in batches {
+        for definition in batch {
+            later.remove(&folded(definition).unwrap_or_default());
+        }
+        let creatable = |definition: &&'a Definition| {
+            let definition: &'a Definition = definition;
+            let (Some(name), Some(properties)) = (name(definition), definition.get("properties")) else {
+                return Cow::Borrowed(definition);
+            };
+            let mut without = properties.clone();
+            if !leave_out(&mut without, &later) {
+                return Cow::Borrowed(definition);
+            }
+            let patch = Definition::from_iter([("properties".to_owned(), properties.clone())]);
+            // A name is as good as an id here: the registry has just taken it.
+            completions.push(Update { name, id: name.to_owned(), version: 1, patch });
+            let mut definition = definition.clone();
+            definition.insert("properties".to_owned(), without);
+            Cow::Owned(definition)
+        };
+        created.push(batch.iter().map(creatable).collect());
+    }
+    (created, completions)
+}
+
+/// Takes away the references to these types, of nested properties too; tells whether there were any.
+fn leave_out(properties: &mut Value, types: &HashSet<String>) -> bool {
+    let mut found = false;
+    for property in properties.as_array_mut().into_iter().flatten().filter_map(Value::as_object_mut) {
+        let target = property.get("referenceTo").and_then(Value::as_str);
+        if target.is_some_and(|target| types.contains(&target.to_lowercase())) {
+            property.remove("referenceTo");
+            found = true;
+        }
+        if let Some(nested) = property.get_mut("properties") {
+            found |= leave_out(nested, types);
+        }
+    }
+    found
 }
 
 /// Slices of at most `items` definitions and, unless a single one is larger, at most `bytes` of JSON.
@@ -226,6 +280,36 @@ mod tests {
     fn a_name_may_be_there_once() {
         let file = json!({"linkTypes": [{"name": "has"}, {"name": "HAS"}]});
         assert!(definitions(&file, "linkTypes").unwrap_err().to_string().contains("/linkTypes/1"));
+    }
+
+    #[test]
+    fn what_points_at_a_later_batch_is_completed_at_the_end() {
+        let pointing = |name: &str, target: &str| {
+            json!({"name": name, "properties": [
+                {"name": "to", "dataType": "REFERENCE", "referenceTo": target},
+                {"name": "in", "dataType": "OBJECT", "properties": [
+                    {"name": "deep", "dataType": "REFERENCE", "referenceTo": target},
+                ]},
+            ]})
+        };
+        // A points into its own batch, B to a later one in another case, C back, D at itself, E at what is there.
+        let list =
+            [pointing("A", "B"), pointing("B", "d"), pointing("C", "a"), pointing("D", "D"), pointing("E", "Old")];
+        let list = objects(list.to_vec().into());
+        let list: Vec<&Definition> = list.iter().collect();
+        let (created, completions) = creation(batches(&list, 2, usize::MAX));
+        assert_eq!(created.iter().map(Vec::len).collect::<Vec<_>>(), [2, 2, 1]);
+        let changed: Vec<_> =
+            created.iter().flatten().zip(&list).filter(|(now, file)| now.as_ref() != **file).collect();
+        let [(now, _)] = changed.as_slice() else { panic!("one is changed: {changed:?}") };
+        let expected = json!({"name": "B", "properties": [
+            {"name": "to", "dataType": "REFERENCE"},
+            {"name": "in", "dataType": "OBJECT", "properties": [{"name": "deep", "dataType": "REFERENCE"}]},
+        ]});
+        assert_eq!(json!(now), expected);
+        let [completion] = completions.as_slice() else { panic!("one completion") };
+        assert_eq!((completion.name, completion.version), ("B", 1));
+        assert_eq!(completion.patch.get("properties"), list.get(1).and_then(|b| b.get("properties")));
     }
 
     #[test]

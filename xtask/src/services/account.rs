@@ -70,10 +70,12 @@ pub(super) fn command(account: Option<&Account>, program: impl AsRef<OsStr>) -> 
 
 /// Creates a folder that only `account` can enter, or fails when it can't reach it.
 pub(crate) fn create_folder(folder: &Path, account: Option<&Account>) -> Result<()> {
-    if folder.is_dir() {
-        // Somebody else may have put it into a folder that everybody can write in.
-        let owner = fs::metadata(folder)?.uid();
-        if owner != account.map_or_else(|| geteuid().as_raw(), |account| account.uid) {
+    if let Ok(found) = fs::symlink_metadata(folder) {
+        // Somebody else may have put it, or a link, into a folder that everybody can write in.
+        if !found.is_dir() {
+            bail!("{} is not a folder; remove it, then run this again", folder.display());
+        }
+        if found.uid() != account.map_or_else(|| geteuid().as_raw(), |account| account.uid) {
             bail!("{} belongs to another user; remove it, then run this again", folder.display());
         }
     } else {
@@ -98,4 +100,21 @@ pub(super) fn give(path: &Path, account: Option<&Account>) -> Result<()> {
     };
     chown(path, Some(account.uid), Some(account.gid))
         .with_context(|| format!("cannot give {} to the user {}", path.display(), account.name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_is_no_folder_of_ours() {
+        let place = std::env::temp_dir().join(format!("oms-link-{}", std::process::id()));
+        let (folder, link) = (place.join("folder"), place.join("link"));
+        create_folder(&folder, None).unwrap();
+        create_folder(&folder, None).unwrap();
+        std::os::unix::fs::symlink(&folder, &link).unwrap();
+        let refused = create_folder(&link, None).unwrap_err().to_string();
+        fs::remove_dir_all(&place).unwrap();
+        assert!(refused.contains("is not a folder"), "{refused}");
+    }
 }

@@ -88,7 +88,9 @@ impl Postgres {
         let binaries = Binaries::find(None).with_context(not_installed)?;
         let account = Account::for_postgres()?;
         let folder = temporary_folder("postgres", account.as_ref())?;
-        let script = r#""$1/pg_ctl" stop --mode=immediate --pgdata="$2/data" --timeout=20; rm -rf "$2""#;
+        let script = r#"runs "$(head -n 1 "$2/data/postmaster.pid")" "$2/data" \
+            && "$1/pg_ctl" stop --mode=immediate --pgdata="$2/data" --timeout=20
+            rm -rf "$2""#;
         let reaper = Reaper::start(account.as_ref(), script, [binaries.folder.as_os_str(), folder.as_os_str()])?;
         let mut postgres = Self {
             binaries,

@@ -8,7 +8,11 @@ use anyhow::{Context as _, Result};
 
 use super::account::{self, Account};
 
-/// A shell that waits for the end of its input, then runs a script.
+/// Whether the command line of a process contains a text: a file with a process id may be older than the process.
+const RUNS: &str =
+    r#"runs() { { tr '\0' ' ' <"/proc/$1/cmdline" || ps -o args= -p "$1"; } 2>/dev/null | grep -qF -- "$2"; }"#;
+
+/// A shell that waits for the end of its input, then runs a script. The script may ask `runs PID TEXT`.
 ///
 /// Its input is a pipe that only this process holds open. So the script runs when this value is dropped, and just as
 /// well when the process is killed or leaves the value in a `static`.
@@ -25,7 +29,7 @@ impl Reaper {
         arguments: impl IntoIterator<Item = &'a OsStr>,
     ) -> Result<Self> {
         let shell = account::command(account, "/bin/sh")
-            .args(["-c", &format!("cat >/dev/null; {script}"), "sh"])
+            .args(["-c", &format!("{RUNS}; cat >/dev/null; {script}"), "sh"])
             .args(arguments)
             .current_dir("/")
             .stdin(Stdio::piped())
@@ -43,5 +47,24 @@ impl Drop for Reaper {
     fn drop(&mut self) {
         drop(self.shell.stdin.take());
         let _ = self.shell.wait();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_is_known_by_its_command_line() {
+        let mut child = std::process::Command::new("sleep").arg("61").spawn().unwrap();
+        let pid = child.id().to_string();
+        let runs = |text: &str| {
+            let script = format!(r#"{RUNS}; runs "$1" "$2""#);
+            std::process::Command::new("/bin/sh").args(["-c", &script, "sh", &pid, text]).status().unwrap().success()
+        };
+        let found = (runs("sleep"), runs("61"), runs("redis-server"));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!((found, runs("sleep")), ((true, true, false), false));
     }
 }

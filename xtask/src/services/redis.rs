@@ -1,5 +1,6 @@
 //! A Redis of our own.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -59,9 +60,11 @@ impl Redis {
 
     fn start_temporary(cluster: bool) -> Result<Self> {
         let folder = temporary_folder("redis", None)?;
-        let script = r#"kill -KILL "$(cat "$1/redis.pid")"; rm -rf "$1""#;
-        let reaper = Reaper::start(None, script, [folder.as_os_str()])?;
         let port = if cluster { ports::free_with_cluster_bus()? } else { ports::free()? };
+        // Redis shows its program and its port as its command line.
+        let script = r#"pid="$(cat "$1/redis.pid")" && runs "$pid" redis-server && runs "$pid" "$2" && kill -KILL "$pid"
+            rm -rf "$1""#;
+        let reaper = Reaper::start(None, script, [folder.as_os_str(), OsStr::new(&port.to_string())])?;
         let mut redis = Self::new(folder, port, cluster)?;
         redis.reaper = Some(reaper);
         redis.start()?;

@@ -32,7 +32,7 @@ pub(super) async fn list<R: Resource>(State(edge): State<Edge>, call: Call) -> R
     }
     let count = query.flag("count");
     let limit = query.limit(DEFAULT_LIMIT, MAX_LIMIT, "a whole number from 1 to 200");
-    let cursor = query.text("cursor", 1_024);
+    let cursor = query.cursor();
     query.finish()?;
 
     let list = ListQuery { filter, sort, cursor, limit, count };

@@ -17,7 +17,8 @@ const VERSION: &str = r#"{"type":"integer","minimum":1}"#;
 const SORT: &str = r#"{"type":"string","enum":["name","-name","displayName","-displayName","createdAt","-createdAt","updatedAt","-updatedAt"],"default":"name"}"#;
 const IDEMPOTENCY: Parameter =
     header("Idempotency-Key", false, "The same key and request within 24 hours is answered as the first time");
-const IF_MATCH: Parameter = header("If-Match", true, "The ETag of the version that is to be changed, or *");
+const IF_MATCH: Parameter =
+    header("If-Match", true, "The ETag of the version that is to be changed (or several), or *");
 const MERGE_PATCH: &str = "application/merge-patch+json";
 
 /// Every operation of a kind of type.

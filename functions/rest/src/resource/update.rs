@@ -9,11 +9,7 @@ use oms_core::error::{Error, Kind};
 use oms_edge::{ApiError, Edge, JsonBody};
 
 use super::{Resource, tag};
-use crate::{
-    answer,
-    call::Call,
-    precondition::{optional_match, required_match},
-};
+use crate::{answer, call::Call, precondition::Expected};
 
 pub(super) async fn update<R: Resource>(
     State(edge): State<Edge>,
@@ -21,9 +17,11 @@ pub(super) async fn update<R: Resource>(
     JsonBody(patch, hash): JsonBody,
 ) -> Result<Response, ApiError> {
     call.query().finish()?;
-    let expected = required_match(&call.headers)?;
+    let expected = Expected::required(&call.headers)?;
     let key = call.key(R::NOT_FOUND)?;
-    let updated = R::service(&edge.registry).update(&call.writing(&hash)?, &key, &patch, expected).await;
+    let service = R::service(&edge.registry);
+    let expected = expected.resolve(service, &call.context, &key).await?;
+    let updated = service.update(&call.writing(&hash)?, &key, &patch, expected).await;
     let updated = updated.map_err(|error| lost(error, expected))?;
     let mut response = answer::json(StatusCode::OK, &updated.shape(call.version))?;
     tag(&mut response, updated.stamp().version);
@@ -34,18 +32,22 @@ pub(super) async fn delete<R: Resource>(State(edge): State<Edge>, call: Call) ->
     let mut query = call.query();
     let cascade = R::KIND == Kind::ObjectType && query.flag("cascade");
     query.finish()?;
-    let expected = required_match(&call.headers)?;
+    let expected = Expected::required(&call.headers)?;
     let key = call.key(R::NOT_FOUND)?;
-    let deleted = R::service(&edge.registry).delete(&call.writing(&[])?, &key, expected, cascade).await;
+    let service = R::service(&edge.registry);
+    let expected = expected.resolve(service, &call.context, &key).await?;
+    let deleted = service.delete(&call.writing(&[])?, &key, expected, cascade).await;
     deleted.map_err(|error| lost(error, expected))?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
 pub(super) async fn restore<R: Resource>(State(edge): State<Edge>, call: Call) -> Result<Response, ApiError> {
     call.query().finish()?;
-    let expected = optional_match(&call.headers)?;
+    let expected = Expected::optional(&call.headers)?;
     let key = call.key(R::NOT_FOUND)?;
-    let restored = R::service(&edge.registry).restore(&call.writing(&[])?, &key, expected).await;
+    let service = R::service(&edge.registry);
+    let expected = expected.resolve(service, &call.context, &key).await?;
+    let restored = service.restore(&call.writing(&[])?, &key, expected).await;
     let restored = restored.map_err(|error| lost(error, expected))?;
     let mut response = answer::json(StatusCode::OK, &restored.shape(call.version))?;
     tag(&mut response, restored.stamp().version);

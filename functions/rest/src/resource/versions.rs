@@ -3,15 +3,15 @@
 use axum::{extract::State, response::Response};
 use http::StatusCode;
 use oms_core::{
-    fault::FaultKind,
+    error::Error,
     page::{DEFAULT_LIMIT, MAX_LIMIT},
-    version::VersionInfo,
+    version::{FieldChange, VersionInfo},
 };
 use oms_edge::{ApiError, Edge};
 use serde::Serialize;
 use serde_json::json;
 
-use super::{Resource, Shape, id_field};
+use super::{Resource, Shape, id_field, next_cursor};
 use crate::{
     answer::{self, Items},
     call::{ApiVersion, Call},
@@ -20,21 +20,18 @@ use crate::{
 pub(super) async fn list<R: Resource>(State(edge): State<Edge>, call: Call) -> Result<Response, ApiError> {
     let mut query = call.query();
     let limit = query.limit(DEFAULT_LIMIT, MAX_LIMIT, "a whole number from 1 to 200");
-    let before = query.read("cursor", FaultKind::Cursor, |text| text.parse().ok());
+    let cursor = query.cursor();
     query.finish()?;
     let key = call.key(R::NOT_FOUND)?;
-    let versions = R::service(&edge.registry).versions(&call.context, &key, before, limit).await?;
+    let page = R::service(&edge.registry).versions(&call.context, &key, cursor.as_deref(), limit).await?;
     let mut items = Items::new(edge.config.max_response_bytes);
-    let mut last = None;
-    for version in &versions {
+    for version in &page.items {
         if !items.push(version)? {
             break;
         }
-        last = Some(version.version);
     }
-    // Versions start at 1, so what comes below the last one shown is known.
-    let next = last.filter(|version| *version > 1).map(|version| version.to_string());
-    items.finish_page(&call, next.as_deref(), None)
+    let next = next_cursor(&page, items.kept());
+    items.finish_page(&call, next, None)
 }
 
 #[derive(Serialize)]
@@ -60,12 +57,24 @@ pub(super) async fn compare<R: Resource>(State(edge): State<Edge>, call: Call) -
     query.finish()?;
     let key = call.key(R::NOT_FOUND)?;
     let service = R::service(&edge.registry);
-    let comparison = service.compare(&call.context, &key, from.unwrap_or_default(), to.unwrap_or_default()).await?;
-    let shown = json!({
-        id_field(R::KIND): comparison.to.snapshot.id(),
-        "version1": comparison.from.info.version,
-        "version2": comparison.to.info.version,
-        "changes": comparison.changes,
-    });
-    answer::json(StatusCode::OK, &shown)
+    let mut comparison = service.compare(&call.context, &key, from.unwrap_or_default(), to.unwrap_or_default()).await?;
+    let (id, version1, version2) =
+        (comparison.to.snapshot.id(), comparison.from.info.version, comparison.to.info.version);
+    let show = |changes: &[FieldChange]| {
+        let shown = json!({
+            id_field(R::KIND): id,
+            "version1": version1,
+            "version2": version2,
+            "changes": changes,
+        });
+        serde_json::to_vec(&shown).map_err(Error::internal)
+    };
+    let mut bytes = show(&comparison.changes)?;
+    if bytes.len() > edge.config.max_response_bytes {
+        for change in &mut comparison.changes {
+            (change.old_value, change.new_value) = (None, None);
+        }
+        bytes = show(&comparison.changes)?;
+    }
+    Ok(answer::body(StatusCode::OK, bytes))
 }

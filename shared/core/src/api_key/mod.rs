@@ -4,6 +4,8 @@ mod repository;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashMap;
+
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -14,7 +16,7 @@ use uuid::Uuid;
 
 use crate::{
     config::Secret,
-    context::{Context, Permission},
+    context::{Context, Permission, Permissions},
     error::{Code, Error, Result},
     fault::FaultKind,
     id::{ApiKeyId, TenantId},
@@ -84,11 +86,17 @@ impl ApiKeys {
         Ok(Some(Identity { id: ApiKeyId(row.id), tenant, name: row.name, roles: row.roles }))
     }
 
-    /// Makes a key out of `{"name", "roles", "expiresAt"?}`; its secret is shown this once. Only `known_roles` are taken.
-    pub async fn create(&self, context: &Context, input: &Value, known_roles: &[String]) -> Result<(ApiKey, Secret)> {
+    /// Makes a key out of `{"name", "roles", "expiresAt"?}`; its secret is shown this once. Of the `known_roles` only those
+    /// are taken that may do no more than the caller: nobody gets by a key what they were not given.
+    pub async fn create(
+        &self,
+        context: &Context,
+        input: &Value,
+        known_roles: &HashMap<String, Permissions>,
+    ) -> Result<(ApiKey, Secret)> {
         context.require(Permission::ApiKeyManage)?;
         let mut faults = Faults::default();
-        let draft = parse(input, known_roles, &mut faults);
+        let draft = parse(context, input, known_roles, &mut faults);
         faults.finish(Code::InvalidRequest)?;
         let Some((name, roles, expires_at)) = draft else {
             return Err(Error::internal("a key without faults is missing"));
@@ -118,7 +126,12 @@ impl ApiKeys {
 
 type Draft = (String, Vec<String>, Option<DateTime<Utc>>);
 
-fn parse(input: &Value, known_roles: &[String], faults: &mut Faults) -> Option<Draft> {
+fn parse(
+    context: &Context,
+    input: &Value,
+    known_roles: &HashMap<String, Permissions>,
+    faults: &mut Faults,
+) -> Option<Draft> {
     let mut fields = Fields::of(input, "", faults)?;
     let name = fields.text("name", 1, 255, faults);
     let name = fields.require("name", name, faults).map(str::to_owned);
@@ -129,9 +142,13 @@ fn parse(input: &Value, known_roles: &[String], faults: &mut Faults) -> Option<D
     }
     // By their places in the body: the set has lost those that are no texts.
     for (index, role) in input["roles"].as_array().into_iter().flatten().enumerate() {
-        if role.as_str().is_some_and(|role| roles.iter().any(|r| r == role) && !known_roles.iter().any(|r| r == role)) {
-            faults.push(format!("/roles/{index}"), FaultKind::Malformed { expected: "a role of the configuration" });
-        }
+        let Some(role) = role.as_str().filter(|role| roles.iter().any(|r| r == role)) else { continue };
+        let fault = match known_roles.get(role) {
+            None => FaultKind::Malformed { expected: "a role of the configuration" },
+            Some(permissions) if context.permissions.covers(*permissions) => continue,
+            Some(_) => FaultKind::RoleBeyondCaller { role: role.to_owned() },
+        };
+        faults.push(format!("/roles/{index}"), fault);
     }
     let expires_at = fields.any_text("expiresAt", faults).and_then(|text| match DateTime::parse_from_rfc3339(text) {
         Ok(time) if time > Utc::now() => Some(time.to_utc()),

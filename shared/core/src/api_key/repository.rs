@@ -14,17 +14,18 @@ pub(super) struct IdentityRow {
     pub(super) roles: Vec<String>,
 }
 
-/// Finds a key that is valid now; notes its use at most once a minute, so that reads stay reads.
+/// Finds a key that is valid now; notes its use at most once a minute, so that reads stay reads. The minute is judged by
+/// the row that is updated, not by the statement's snapshot: who waited for another request's update has nothing to add.
 pub(super) async fn authenticate(db: impl PgExecutor<'_>, hash: &[u8]) -> sqlx::Result<Option<IdentityRow>> {
     sqlx::query_as!(
         IdentityRow,
         r#"WITH valid AS (
-            SELECT tenant_id, id, name, roles, last_used_at FROM api_keys
+            SELECT tenant_id, id, name, roles FROM api_keys
             WHERE secret_hash = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())
         ), used AS (
             UPDATE api_keys k SET last_used_at = now() FROM valid v
             WHERE k.tenant_id = v.tenant_id AND k.id = v.id
-                AND (v.last_used_at IS NULL OR v.last_used_at < now() - interval '1 minute')
+                AND (k.last_used_at IS NULL OR k.last_used_at < now() - interval '1 minute')
         )
         SELECT tenant_id, id, name, roles FROM valid"#,
         hash,

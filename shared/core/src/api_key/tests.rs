@@ -1,15 +1,20 @@
+use std::collections::HashMap;
+
 use chrono::{Duration, Utc};
 use serde_json::json;
 use sqlx::PgPool;
 
 use crate::{
     audit::AuditFilter,
-    context::{Context, Permissions},
+    context::{Context, Permission, Permissions},
     fixture::{at, caller, caller_of, code, refusal, registry},
 };
 
-fn roles() -> Vec<String> {
-    ["viewer", "editor"].map(str::to_owned).to_vec()
+fn roles() -> HashMap<String, Permissions> {
+    let viewer = Permissions::default().with(Permission::ObjectTypeRead);
+    [("viewer", viewer), ("editor", viewer.with(Permission::ObjectTypeWrite)), ("admin", Permissions::all())]
+        .map(|(role, permissions)| (role.to_owned(), permissions))
+        .into()
 }
 
 #[sqlx::test(migrator = "crate::postgres::MIGRATOR")]
@@ -108,4 +113,45 @@ async fn every_fault_of_a_key_is_named_at_once(pool: PgPool) {
     assert_eq!(code(oms.api_keys.create(&nobody, &json!({}), &roles()).await), "PERMISSION_DENIED");
     assert_eq!(code(oms.api_keys.list(&nobody).await), "PERMISSION_DENIED");
     assert_eq!(code(oms.api_keys.revoke(&nobody, uuid::Uuid::nil()).await), "PERMISSION_DENIED");
+}
+
+#[sqlx::test(migrator = "crate::postgres::MIGRATOR")]
+async fn nobody_gives_a_role_that_may_do_more_than_they_may(pool: PgPool) {
+    let oms = registry(&pool);
+    let mine = roles()["viewer"].with(Permission::ApiKeyManage);
+    let manager = Context { permissions: mine, ..caller() };
+    let create = async |roles_of_key: &[&str]| {
+        oms.api_keys.create(&manager, &json!({"name": "ci", "roles": roles_of_key}), &roles()).await
+    };
+    assert_eq!(
+        refusal(create(&["viewer", "editor", "admin"]).await),
+        at([("/roles/1", "PERMISSION_DENIED"), ("/roles/2", "PERMISSION_DENIED")])
+    );
+    assert_eq!(code(create(&["admin"]).await), "PERMISSION_DENIED");
+    create(&["viewer"]).await.unwrap();
+}
+
+#[sqlx::test(migrator = "crate::postgres::MIGRATOR")]
+async fn requests_that_use_a_key_together_note_its_use_once(pool: PgPool) {
+    let oms = registry(&pool);
+    let (_, secret) =
+        oms.api_keys.create(&caller(), &json!({"name": "ci", "roles": ["viewer"]}), &roles()).await.unwrap();
+    let mut first = pool.begin().await.unwrap();
+    let noted: (chrono::DateTime<Utc>,) =
+        sqlx::query_as("UPDATE api_keys SET last_used_at = now() RETURNING last_used_at")
+            .fetch_one(&mut *first)
+            .await
+            .unwrap();
+    let second = tokio::spawn({
+        let (keys, secret) = (oms.api_keys.clone(), secret.expose().to_owned());
+        async move { keys.authenticate(&secret).await }
+    });
+    let waits =
+        "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock')";
+    while !sqlx::query_scalar::<_, bool>(waits).fetch_one(&pool).await.unwrap() {
+        tokio::task::yield_now().await;
+    }
+    first.commit().await.unwrap();
+    assert!(second.await.unwrap().unwrap().is_some());
+    assert_eq!(oms.api_keys.list(&caller()).await.unwrap()[0].last_used_at, Some(noted.0));
 }

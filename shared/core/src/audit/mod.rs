@@ -6,7 +6,6 @@ mod tests;
 
 use std::net::IpAddr;
 
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::Value;
@@ -22,7 +21,7 @@ use crate::{
     input::parameter,
     link_type::LinkType,
     object_type::ObjectType,
-    page::{MAX_LIMIT, Page},
+    page::{self, MAX_LIMIT, Page, Position, SortValue},
 };
 
 /// One thing that was done, or tried.
@@ -57,6 +56,10 @@ pub struct AuditEntry {
     pub metadata: Value,
     /// When.
     pub created_at: DateTime<Utc>,
+    /// Whether `oldValue` and `newValue` were left out because the answer has no room for them.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[cfg_attr(feature = "openapi", schema(required = false))]
+    pub truncated: bool,
 }
 
 /// Which entries; all conditions must hold.
@@ -116,12 +119,12 @@ impl Audit {
         if !(1..=MAX_LIMIT).contains(&limit) {
             return Err(parameter("limit", FaultKind::Malformed { expected: "a whole number from 1 to 200" }));
         }
-        let after = cursor.map(decode).transpose()?;
-        let rows = repository::list(&self.pool, &context.tenant, filter, after, i64::from(limit) + 1).await?;
-        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        let has_more = rows.len() > limit;
-        let items: Vec<AuditEntry> = rows.into_iter().take(limit).map(shown).collect::<Result<_>>()?;
-        let cursors = items.iter().map(|entry| encode(entry.created_at, entry.id)).collect();
+        let digest = page::digest(&context.tenant, &format!("audit {filter:?}"));
+        let after = cursor.map(|cursor| after(cursor, digest)).transpose()?;
+        let (rows, has_more) = repository::list(&self.pool, &context.tenant, filter, after, limit).await?;
+        let items: Vec<AuditEntry> = rows.into_iter().map(shown).collect::<Result<_>>()?;
+        let cursor = |entry: &AuditEntry| Position { value: SortValue::Time(entry.created_at), id: entry.id };
+        let cursors = items.iter().map(|entry| cursor(entry).encode(digest)).collect();
         Ok(Page { items, cursors, has_more, total: None })
     }
 
@@ -142,7 +145,7 @@ fn public(entity_type: &str, document: Option<Value>) -> Result<Option<Value>> {
     fn json<E: Entity>(document: Value) -> Result<Value> {
         let entity: E = serde_json::from_value(document)
             .map_err(|error| Error::internal(format_args!("malformed audit row: {error}")))?;
-        Ok(entity.to_json())
+        entity.to_json()
     }
     let Some(document) = document else { return Ok(None) };
     Ok(Some(match entity_type {
@@ -152,19 +155,9 @@ fn public(entity_type: &str, document: Option<Value>) -> Result<Option<Value>> {
     }))
 }
 
-fn encode(time: DateTime<Utc>, id: Uuid) -> String {
-    let mut bytes = time.timestamp_micros().to_be_bytes().to_vec();
-    bytes.extend_from_slice(id.as_bytes());
-    URL_SAFE_NO_PAD.encode(bytes)
-}
-
-fn decode(cursor: &str) -> Result<(DateTime<Utc>, Uuid)> {
-    let read = || {
-        let bytes = URL_SAFE_NO_PAD.decode(cursor).ok()?;
-        let (time, id) = bytes.split_at_checked(8)?;
-        let time = DateTime::from_timestamp_micros(i64::from_be_bytes(time.try_into().ok()?))?;
-        let in_range = (0..=253_402_300_799).contains(&time.timestamp());
-        Some((Some(time).filter(|_| in_range)?, Uuid::from_slice(id).ok()?))
-    };
-    read().ok_or_else(|| parameter("cursor", FaultKind::Cursor))
+fn after(cursor: &str, digest: page::Digest) -> Result<(DateTime<Utc>, Uuid)> {
+    match Position::decode(cursor, digest)? {
+        Position { value: SortValue::Time(time), id } => Ok((time, id)),
+        Position { value: SortValue::Text(_), .. } => Err(parameter("cursor", FaultKind::Cursor)),
+    }
 }

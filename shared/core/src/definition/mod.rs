@@ -24,6 +24,8 @@ use crate::{
 };
 
 /// The definition of a type (specification 4.2), without its identity and history.
+///
+/// Its serde form is stored in versions and audit rows for ever: a new field needs `#[serde(default)]`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Definition {

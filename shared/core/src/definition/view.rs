@@ -82,7 +82,7 @@ pub struct PropertyView<'a> {
     pub reference_to: Option<&'a str>,
 }
 
-/// A rule for a property's values: the schema of [`Validator`].
+/// A rule for a property's values.
 #[cfg(feature = "openapi")]
 #[derive(utoipa::ToSchema)]
 #[schema(as = Validator)]

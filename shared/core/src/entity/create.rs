@@ -1,7 +1,8 @@
 //! Creating types: one is a batch of one.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
+use petgraph::{algo::tarjan_scc, graphmap::DiGraphMap};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -9,7 +10,7 @@ use super::{
     Service,
     rows::{Item, ends, references, row_of},
     store::Store,
-    write::document_of,
+    write::{Lock, document_of},
 };
 use crate::{
     context::Context,
@@ -75,7 +76,7 @@ impl<E: Store> Service<E> {
             row.change_description = draft.change_description.clone();
             items.push(Item { row, draft: Some(draft) });
         }
-        let mut outcomes = self.write(context, &items, false, false).await?;
+        let mut outcomes = self.write(context, &items, Lock::None).await?;
         outcomes.sort_by_key(|outcome| outcome.ordinal);
         let documents = outcomes.iter().map(document_of).collect::<Result<Vec<_>>>()?;
         let created = documents.iter().map(|document| Self::parse(document)).collect::<Result<Vec<E>>>()?;
@@ -89,35 +90,25 @@ impl<E: Store> Service<E> {
     }
 }
 
-/// Refuses cycles of required references within a batch, self-references among them.
+/// Refuses cycles of required references within a batch, self-references among them: an edge lies on a cycle exactly when
+/// both its ends are in one strongly connected component.
 fn refuse_cycles(drafts: &[(Uuid, Draft)], siblings: &HashMap<String, Uuid>, faults: &mut Faults) {
-    let edges: HashMap<Uuid, Vec<(Uuid, &str)>> = drafts
-        .iter()
-        .map(|(id, draft)| {
-            let targets = draft.references.values().filter(|wanted| wanted.required).filter_map(|wanted| {
-                let target = siblings.get(&wanted.key.folded_name()?)?;
-                Some((*target, wanted.pointer.as_str()))
-            });
-            (*id, targets.collect())
-        })
-        .collect();
-    let reaches = |from: Uuid, to: Uuid| {
-        let (mut open, mut seen) = (vec![from], HashSet::new());
-        while let Some(node) = open.pop() {
-            if node == to {
-                return true;
-            }
-            if seen.insert(node) {
-                open.extend(edges.get(&node).into_iter().flatten().map(|(target, _)| *target));
+    let mut graph = DiGraphMap::<Uuid, ()>::new();
+    let mut edges = Vec::new();
+    for (id, draft) in drafts {
+        for wanted in draft.references.values().filter(|wanted| wanted.required) {
+            if let Some(target) = wanted.key.folded_name().and_then(|name| siblings.get(&name)) {
+                graph.add_edge(*id, *target, ());
+                edges.push((*id, *target, wanted.pointer.as_str()));
             }
         }
-        false
-    };
-    for (id, _) in drafts {
-        for (target, pointer) in edges.get(id).into_iter().flatten() {
-            if reaches(*target, *id) {
-                faults.push(*pointer, FaultKind::CircularReference);
-            }
+    }
+    let components = tarjan_scc(&graph).into_iter().enumerate();
+    let component: HashMap<Uuid, usize> =
+        components.flat_map(|(i, ids)| ids.into_iter().map(move |id| (id, i))).collect();
+    for (id, target, pointer) in edges {
+        if component.get(&id) == component.get(&target) {
+            faults.push(pointer, FaultKind::CircularReference);
         }
     }
 }

@@ -7,7 +7,7 @@ use super::{
     rows::{Item, row_again},
     statement::Outcome,
     store::Store,
-    write::ATTEMPTS,
+    write::{ATTEMPTS, Lock},
 };
 use crate::{
     context::{Context, Permission},
@@ -53,8 +53,9 @@ impl<E: Store> Service<E> {
     ) -> Result<Deleted> {
         let mut base = self.base(context, key, expected, false).await?;
         for _ in 0..ATTEMPTS {
-            let row = row_again(&base, Action::Delete);
-            let outcomes = self.write(context, &[Item { row, draft: None }], false, cascade).await?;
+            let row = row_again(&base, Action::Delete)?;
+            let lock = if cascade { Lock::Cascade(base.id()) } else { Lock::None };
+            let outcomes = self.write(context, &[Item { row, draft: None }], lock).await?;
             if outcomes.is_empty() {
                 base = self.base(context, key, expected, true).await?;
                 continue;
@@ -94,9 +95,12 @@ impl<E: Store> Service<E> {
                 return Err(Error::VersionConflict { expected, actual: latest.version });
             }
             let base = Self::parse(&latest.document)?;
-            let row = row_again(&base, Action::Restore);
+            let row = row_again(&base, Action::Restore)?;
+            // What points at it only once it is back must see its edges.
+            let edge = E::KIND == Kind::ObjectType && row.refs.iter().any(|r| r.required);
+            let lock = if edge { Lock::Tenant } else { Lock::None };
             let names = if base.shows_names() { self.cache.names(&context.tenant).await } else { None };
-            let outcomes = self.write(context, &[Item { row, draft: None }], false, false).await?;
+            let outcomes = self.write(context, &[Item { row, draft: None }], lock).await?;
             if let Some(outcome) = outcomes.first() {
                 return self.written(context, outcome, names, false).await;
             }

@@ -9,7 +9,7 @@ use crate::{
     id::TenantId,
     link_type::Cardinality,
     name::TypeKey,
-    page::{Digest, Position, Sort, SortValue},
+    page::{self, Digest, Position, Sort, SortValue},
 };
 
 /// What a kind's lists select from: `t` is the type.
@@ -62,10 +62,7 @@ impl Default for ListQuery {
 impl ListQuery {
     /// Marks the cursors of this filter and sort.
     pub(super) fn digest(&self, tenant: &TenantId, kind: Kind) -> Digest {
-        let mut digest = Digest::default();
-        let text = format!("{tenant}\0{}\0{:?}\0{:?}", kind.as_str(), self.filter, self.sort);
-        digest.copy_from_slice(&Sha256::digest(text)[..8]);
-        digest
+        page::digest(tenant, &format!("{}\0{:?}\0{:?}", kind.as_str(), self.filter, self.sort))
     }
 
     /// Marks the whole question, page and all, for the cache.
@@ -75,22 +72,32 @@ impl ListQuery {
     }
 }
 
-/// The one row that a list query answers with: documents in order, and the count if it was asked for.
+/// The most bytes of documents that one read takes out of the database, the first one apart: a page of the greatest types
+/// would fill the memory.
+pub(crate) const MAX_PAGE_BYTES: i64 = 8 * 1_024 * 1_024;
+
+/// Longer pages, in bytes, are not put into the cache.
+pub(crate) const MAX_CACHED_PAGE: usize = 1_024 * 1_024;
+
+/// The one row that a list query answers with: documents in order, whether more follow, and the count if it was asked for.
 #[derive(sqlx::FromRow)]
 pub(super) struct ListRow {
     pub(super) documents: Vec<String>,
+    pub(super) has_more: bool,
     pub(super) total: Option<i64>,
 }
 
-/// Asks for one item more than the page has, to know whether another page follows.
+/// Asks for one item more than the page has, to know whether another page follows. Of these the first ones come whose
+/// documents fit into [`MAX_PAGE_BYTES`].
 pub(super) fn query(
     columns: &Columns,
     tenant: &TenantId,
     list: &ListQuery,
     after: Option<&Position>,
 ) -> QueryBuilder<Postgres> {
-    let mut sql = QueryBuilder::new("SELECT ARRAY(SELECT ");
-    sql.push(columns.document).push("::text FROM ").push(columns.from);
+    // MATERIALIZED: every document is made once.
+    let mut sql = QueryBuilder::new("WITH found AS MATERIALIZED (SELECT ");
+    sql.push(columns.document).push("::text AS document FROM ").push(columns.from);
     filter(&mut sql, tenant, &list.filter);
     let column = list.sort.by.column();
     let (compare, direction) = if list.sort.descending { ("<", "DESC") } else { (">", "ASC") };
@@ -103,7 +110,17 @@ pub(super) fn query(
         sql.push(", ").push_bind(after.id).push(")");
     }
     sql.push(format!(" ORDER BY {column} {direction}, t.id {direction} LIMIT ")).push_bind(i64::from(list.limit) + 1);
-    sql.push(") AS documents, ");
+    // The rows come out of `found` in its order, and `ordinality` keeps it from there on.
+    sql.push(
+        "), numbered AS (SELECT document, row_number() OVER () AS place, \
+            sum(octet_length(document)) OVER (ROWS UNBOUNDED PRECEDING) AS bytes FROM found), \
+        page AS (SELECT * FROM numbered WHERE place = 1 OR place <= ",
+    );
+    sql.push_bind(i64::from(list.limit)).push(" AND bytes <= ").push_bind(MAX_PAGE_BYTES);
+    sql.push(
+        ") SELECT ARRAY(SELECT document FROM page ORDER BY place) AS documents, \
+            (SELECT count(*) FROM found) > (SELECT count(*) FROM page) AS has_more, ",
+    );
     if list.count {
         sql.push("(SELECT count(*) FROM ").push(columns.from);
         filter(&mut sql, tenant, &list.filter);

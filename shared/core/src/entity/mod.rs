@@ -19,7 +19,7 @@ use uuid::Uuid;
 pub use create::MAX_BATCH;
 pub use delete::Deleted;
 pub use listing::{Filter, ListQuery};
-pub use read::MAX_INSTANCES;
+pub use read::{MAX_INSTANCES, Verdict, Verdicts};
 pub use store::Store;
 
 use crate::{
@@ -50,7 +50,7 @@ pub trait Entity: Clone + Debug + PartialEq + Serialize + DeserializeOwned + Sen
     /// Who wrote it, when.
     fn stamp(&self) -> &Stamp;
     /// Its public JSON, every field.
-    fn to_json(&self) -> serde_json::Value;
+    fn to_json(&self) -> Result<serde_json::Value>;
     /// What it links, if it is a link type.
     fn ends(&self) -> Option<&Ends> {
         None

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::{
     Entity, ListQuery, Service,
-    listing::{self, ListRow},
+    listing::{self, ListRow, MAX_CACHED_PAGE},
     store::Store,
 };
 use crate::{
@@ -13,9 +13,9 @@ use crate::{
     context::Context,
     error::{Code, Error, Result},
     fault::{Fault, FaultKind},
-    input::{Faults, parameter},
+    input::{Faults, MAX_FAULTS, parameter},
     name::TypeKey,
-    page::{MAX_LIMIT, Page, Position, SortBy, SortValue},
+    page::{self, MAX_LIMIT, Page, Position, SortBy, SortValue},
     property::InstanceValidator,
     version::{
         Action, Comparison, Version, VersionInfo, compare,
@@ -26,10 +26,32 @@ use crate::{
 /// The most instances of one validation.
 pub const MAX_INSTANCES: usize = 1_000;
 
+/// From this many instances on, they are judged beside the async workers.
+const MANY_INSTANCES: usize = 100;
+
+/// What came of a validation.
+#[derive(Debug)]
+pub struct Verdicts {
+    /// One for each instance.
+    pub each: Vec<Verdict>,
+    /// Whether there are more faults than those listed: [`MAX_FAULTS`] in all.
+    pub truncated: bool,
+}
+
+/// What came of the validation of one instance.
+#[derive(Debug)]
+pub struct Verdict {
+    /// Whether nothing is wrong with it.
+    pub valid: bool,
+    /// What is wrong, as far as there was room. Pointers start at the instance.
+    pub faults: Vec<Fault>,
+}
+
 /// A page as the cache keeps it.
 #[derive(Serialize, Deserialize)]
 struct CachedPage {
     documents: Vec<String>,
+    has_more: bool,
     total: Option<i64>,
 }
 
@@ -51,15 +73,15 @@ impl<E: Store> Service<E> {
         if let Some(id) = id {
             asked = true;
             match self.cache.entity(E::KIND, tenant, id).await {
-                Lookup::Hit(document) => {
-                    let entity = Self::parse(&document)?;
-                    if key.folded_name().is_none_or(|name| name == entity.definition().name.folded()) {
+                Lookup::Hit(document) => match Self::parse(&document) {
+                    // Names move: what the name had before may have another one now.
+                    Ok(entity) if key.folded_name().is_none_or(|name| name == entity.definition().name.folded()) => {
                         return Ok(entity);
                     }
-                }
-                // Under a name, another type may have taken it.
-                Lookup::Deleted if key.id().is_some() => return Err(Self::not_found(key)),
-                Lookup::Deleted => {}
+                    Ok(_) => {}
+                    // Perhaps an older or newer release wrote it.
+                    Err(error) => tracing::warn!(%error, "a cached document is passed over"),
+                },
                 Lookup::Miss(generation) => names = generation,
             }
         }
@@ -106,20 +128,19 @@ impl<E: Store> Service<E> {
             None => {
                 let mut query = listing::query(&E::COLUMNS, tenant, list, after.as_ref());
                 let row: ListRow = query.build_query_as().fetch_one(&self.pool).await?;
-                let page = CachedPage { documents: row.documents, total: row.total };
+                let page = CachedPage { documents: row.documents, has_more: row.has_more, total: row.total };
                 let text = serde_json::to_string(&page).map_err(Error::internal)?;
-                self.cache.keep_page(slot, &text).await;
+                if text.len() <= MAX_CACHED_PAGE {
+                    self.cache.keep_page(slot, &text).await;
+                }
                 page
             }
         };
 
-        let limit = usize::try_from(list.limit).unwrap_or(usize::MAX);
-        let has_more = page.documents.len() > limit;
-        let items =
-            page.documents.iter().take(limit).map(|document| Self::parse(document)).collect::<Result<Vec<E>>>()?;
+        let items = page.documents.iter().map(|document| Self::parse(document)).collect::<Result<Vec<E>>>()?;
         let cursors =
             items.iter().map(|item| Position { value: sort_value(item, list.sort.by), id: item.id() }.encode(digest));
-        Ok(Page { cursors: cursors.collect(), items, has_more, total: page.total })
+        Ok(Page { cursors: cursors.collect(), items, has_more: page.has_more, total: page.total })
     }
 
     /// How many live types the filter shows.
@@ -128,20 +149,39 @@ impl<E: Store> Service<E> {
         Ok(self.list(context, &list).await?.total.unwrap_or_default())
     }
 
-    /// The versions of a type, newest first, below `before` if that is given; those of a deleted type by its id.
+    /// A page of the versions of a type, newest first; those of a deleted type by its id.
     pub async fn versions(
         &self,
         context: &Context,
         key: &TypeKey,
-        before: Option<i32>,
+        cursor: Option<&str>,
         limit: u32,
-    ) -> Result<Vec<VersionInfo>> {
+    ) -> Result<Page<VersionInfo>> {
         context.require(E::RIGHTS.read)?;
-        let rows = versions::list(&self.pool, E::KIND, &context.tenant, key, before, i64::from(limit)).await?;
-        if rows.is_empty() && before.is_none() {
+        let question = (E::KIND, key.id(), key.folded_name());
+        let digest = page::digest(&context.tenant, &format!("versions {question:?}"));
+        let before = cursor.map(|cursor| version_before(cursor, digest)).transpose();
+        let rows = match before {
+            Ok(before) => {
+                versions::list(&self.pool, E::KIND, &context.tenant, key, before, i64::from(limit) + 1).await?
+            }
+            Err(_) => Vec::new(),
+        };
+        // What is not there is not found, whatever the cursor says.
+        if rows.is_empty() && versions::fetch(&self.pool, E::KIND, &context.tenant, key, &[]).await?.is_empty() {
             return Err(Self::not_found(key));
         }
-        rows.iter().map(info).collect()
+        before?;
+        let shown = rows.iter().take(usize::try_from(limit).unwrap_or(usize::MAX));
+        let cursor = |row: &VersionRow| {
+            Position { value: SortValue::Text(row.version.to_string()), id: row.entity_id }.encode(digest)
+        };
+        Ok(Page {
+            items: shown.clone().map(info).collect::<Result<_>>()?,
+            cursors: shown.clone().map(cursor).collect(),
+            has_more: rows.len() > shown.len(),
+            total: None,
+        })
     }
 
     /// One version with its snapshot; of a deleted type by its id.
@@ -171,19 +211,19 @@ impl<E: Store> Service<E> {
         let row = rows
             .iter()
             .find(|row| row.version == version)
-            .ok_or_else(|| Error::NotFound { code: Code::VersionNotFound, key: format!("{key} version {version}") })?;
+            .ok_or_else(|| Error::NotFound { code: Code::VersionNotFound, key: version.to_string() })?;
         let snapshot = Self::parse(row.snapshot.as_deref().unwrap_or_default())?;
         Ok(Version { info: info(row)?, snapshot })
     }
 
-    /// The faults of each instance against the type, at a version or as it is now. Pointers start at each instance.
+    /// Judges each instance by the type, at a version or as it is now.
     pub async fn validate(
         &self,
         context: &Context,
         key: &TypeKey,
         version: Option<i32>,
-        instances: &[Value],
-    ) -> Result<Vec<Vec<Fault>>> {
+        instances: Vec<Value>,
+    ) -> Result<Verdicts> {
         context.require(E::RIGHTS.read)?;
         if instances.len() > MAX_INSTANCES {
             let kind = FaultKind::TooMany { max: MAX_INSTANCES, actual: instances.len() };
@@ -196,13 +236,11 @@ impl<E: Store> Service<E> {
             None => self.find(context, key).await?,
             Some(version) => self.version_of(context, key, version).await?.snapshot,
         };
-        let validator = InstanceValidator::new(&entity.definition().properties);
-        let check = |instance| {
-            let mut faults = Faults::default();
-            validator.validate(instance, "", &mut faults);
-            faults.into_vec()
-        };
-        Ok(instances.iter().map(check).collect())
+        if instances.len() <= MANY_INSTANCES {
+            return Ok(judge(&entity, &instances));
+        }
+        // Up to a body full of texts against patterns would hold up every other request of this worker.
+        tokio::task::spawn_blocking(move || judge(&entity, &instances)).await.map_err(Error::internal)
     }
 
     /// The types that an earlier, identical request wrote, as it left them.
@@ -210,6 +248,31 @@ impl<E: Store> Service<E> {
         let (ids, numbers): (Vec<_>, Vec<_>) = entities.iter().copied().unzip();
         let snapshots = versions::fetch_each(&self.pool, &context.tenant, &ids, &numbers).await?;
         snapshots.iter().map(|snapshot| Self::parse(snapshot)).collect()
+    }
+}
+
+fn judge<E: Entity>(entity: &E, instances: &[Value]) -> Verdicts {
+    let validator = InstanceValidator::new(&entity.definition().properties);
+    let (mut left, mut truncated) = (MAX_FAULTS, false);
+    let judge = |instance| {
+        // One more than may be shown tells whether there are more.
+        let mut faults = Faults::at_most(left + 1);
+        validator.validate(instance, "", &mut faults);
+        truncated |= faults.is_full();
+        let valid = faults.is_empty();
+        let mut faults = faults.into_vec();
+        faults.truncate(left);
+        left -= faults.len();
+        Verdict { valid, faults }
+    };
+    let each = instances.iter().map(judge).collect();
+    Verdicts { each, truncated }
+}
+
+fn version_before(cursor: &str, digest: page::Digest) -> Result<i32> {
+    match Position::decode(cursor, digest)?.value {
+        SortValue::Text(version) => version.parse().map_err(|_| parameter("cursor", FaultKind::Cursor)),
+        SortValue::Time(_) => Err(parameter("cursor", FaultKind::Cursor)),
     }
 }
 

@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     definition::{Definition, Draft, WantedEnd, same},
+    error::{Error, Result},
     id::PropertyId,
     property, search,
     version::Action,
@@ -54,28 +55,35 @@ pub(super) fn row_of(definition: &Definition, id: Uuid) -> Row {
 }
 
 /// The row of a type that is deleted or restored as it is.
-pub(super) fn row_again<E: Entity>(base: &E, action: Action) -> Row {
+pub(super) fn row_again<E: Entity>(base: &E, action: Action) -> Result<Row> {
     let required = required_targets(base.definition());
     let references = base.definition().references.iter().map(|(property, target)| ReferenceRow {
         property_id: property.0,
         target_id: Some(target.id.0),
-        target_name: None,
+        // Only for messages: the id decides.
+        target_name: Some(target.name.clone()),
         required: required.contains(property),
-        // Nothing points at a type that is not live, so its return can't close a cycle.
+        // Nothing points at a type that is not live: its return alone closes no cycle.
         added: false,
     });
     let ends = base.ends();
-    Row {
+    let old = match action {
+        Action::Delete => Some(serde_json::to_value(base).map_err(Error::internal)?),
+        _ => None,
+    };
+    Ok(Row {
         expected: base.stamp().version,
         action,
         is_deleted: action == Action::Delete,
         refs: references.collect(),
         source_id: ends.map(|ends| ends.source.id.0),
+        source_name: ends.map(|ends| ends.source.name.clone()),
         target_id: ends.map(|ends| ends.target.id.0),
+        target_name: ends.map(|ends| ends.target.name.clone()),
         cardinality: ends.map(|ends| ends.cardinality.as_str()),
-        old: (action == Action::Delete).then(|| serde_json::to_value(base).ok()).flatten(),
+        old,
         ..row_of(base.definition(), base.id())
-    }
+    })
 }
 
 /// The properties through which a type requires an instance of another.
@@ -134,23 +142,24 @@ pub(super) fn ends<E: Entity>(draft: &Draft, base: Option<&E>) -> EndColumns {
 pub(super) fn wanted(item: &Item) -> Vec<(String, Option<Uuid>, Option<String>, String)> {
     let at = |property: Uuid| {
         let written = item.draft.as_ref().and_then(|draft| draft.references.get(&PropertyId(property)));
-        written.map_or_else(|| ("/properties".to_owned(), None), |w| (w.pointer.clone(), Some(w.key.to_string())))
+        written.map_or_else(|| (String::new(), None), |w| (w.pointer.clone(), Some(w.key.to_string())))
     };
     let mut all = Vec::new();
     for row in &item.row.refs {
         let (pointer, written) = at(row.property_id);
-        let key = written.or(row.target_id.map(|id| id.to_string())).unwrap_or_default();
+        let key = written.or(row.target_name.clone()).or(row.target_id.map(|id| id.to_string())).unwrap_or_default();
         all.push((pointer, row.target_id, row.target_name.clone(), key));
     }
     let ends = item.draft.as_ref().and_then(|draft| draft.ends.as_ref());
     let sides = [
-        ("source", item.row.source_id, &item.row.source_name, ends.map(|ends| &ends.source)),
-        ("target", item.row.target_id, &item.row.target_name, ends.map(|ends| &ends.target)),
+        (item.row.source_id, &item.row.source_name, ends.map(|ends| &ends.source)),
+        (item.row.target_id, &item.row.target_name, ends.map(|ends| &ends.target)),
     ];
-    for (side, id, name, end) in sides {
+    for (id, name, end) in sides {
         if id.is_some() || name.is_some() {
-            let pointer = end.map_or_else(|| format!("/{side}"), |end| end.pointer.clone());
-            let key = end.map(|end| end.key.to_string()).or(id.map(|id| id.to_string())).unwrap_or_default();
+            let pointer = end.map(|end| end.pointer.clone()).unwrap_or_default();
+            let written = end.map(|end| end.key.to_string());
+            let key = written.or(name.clone()).or(id.map(|id| id.to_string())).unwrap_or_default();
             all.push((pointer, id, name.clone(), key));
         }
     }

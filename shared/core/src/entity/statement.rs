@@ -78,7 +78,8 @@ pub struct ReferenceRow {
 
 /// One row of the answer.
 pub struct Outcome {
-    /// `object_type`, `link_type`, or `circular` for a row that was not written because it would close a cycle.
+    /// `object_type`, `link_type`, or `circular` for a row that was not written because a reference would close a cycle.
+    /// Then the id is that of the property.
     pub kind: String,
     pub id: Uuid,
     pub version: i32,
@@ -161,7 +162,7 @@ macro_rules! write_statement {
                 document::text AS document
             FROM changed
             UNION ALL
-            SELECT 'circular', owner_id, 0, NULL, NULL FROM blocked",
+            SELECT 'circular', property_id, 0, NULL, NULL FROM blocked",
             $statement.context.tenant.as_str(),
             $statement.context.actor,
             $statement.rows,

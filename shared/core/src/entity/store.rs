@@ -48,7 +48,6 @@ pub trait Store: Entity {
 
 /// The last version of a type.
 pub struct LatestState {
-    pub id: Uuid,
     pub version: i32,
     pub is_deleted: bool,
     pub document: String,

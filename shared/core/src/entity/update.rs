@@ -9,7 +9,7 @@ use super::{
     rows::{Item, ends, references, row_of},
     statement::Outcome,
     store::Store,
-    write::{ATTEMPTS, document_of},
+    write::{ATTEMPTS, Lock, document_of},
 };
 use crate::{
     context::Context,
@@ -32,7 +32,7 @@ impl<E: Store> Service<E> {
         let mut base = self.base(context, key, expected, false).await?;
         let mut fresh = false;
         for _ in 0..ATTEMPTS {
-            let json = base.to_json();
+            let json = base.to_json()?;
             let mut faults = Faults::default();
             let draft = merge(&json, patch, &mut faults)
                 .and_then(|merged| Draft::parse(E::KIND, &merged, Some((base.definition(), &json)), "", &mut faults));
@@ -49,6 +49,7 @@ impl<E: Store> Service<E> {
             let changes = compare(&base, &preview);
             if changes.is_empty() {
                 if fresh {
+                    self.remember(context, &base).await?;
                     return Ok(base);
                 }
                 // The cache said so; the database must.
@@ -68,13 +69,14 @@ impl<E: Store> Service<E> {
             (row.source_id, row.source_name, row.target_id, row.target_name, row.cardinality) =
                 ends(&draft, Some(&base));
             row.change_description = draft.change_description.clone();
-            row.old = serde_json::to_value(&base).ok();
+            row.old = Some(serde_json::to_value(&base).map_err(Error::internal)?);
             row.changes = changes;
             // Only a new edge can close a cycle, and only of object types.
-            let lock = E::KIND == Kind::ObjectType && row.refs.iter().any(|r| r.required && r.added);
+            let edge = E::KIND == Kind::ObjectType && row.refs.iter().any(|r| r.required && r.added);
+            let lock = if edge { Lock::Tenant } else { Lock::None };
             let names = if preview.shows_names() { self.cache.names(&context.tenant).await } else { None };
 
-            let outcomes = self.write(context, &[Item { row, draft: Some(draft) }], lock, false).await?;
+            let outcomes = self.write(context, &[Item { row, draft: Some(draft) }], lock).await?;
             if let Some(outcome) = outcomes.first() {
                 return self.written(context, outcome, names, renamed).await;
             }

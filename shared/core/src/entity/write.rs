@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     context::Context,
-    error::{Code, Error, Kind, Referrer, Result},
+    error::{Error, Kind, Referrer, Result},
     fault::{Fault, FaultKind},
     id::PropertyId,
     idempotency::repository as idempotency,
@@ -28,6 +28,17 @@ use crate::{
 
 /// How often a write is tried again after a deadlock, or a race that is over when it is looked at.
 pub(super) const ATTEMPTS: usize = 8;
+
+/// What is locked before a write, in a statement of its own: a statement's snapshot is older than the locks it waits for.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Lock {
+    /// Nothing: constraints and the expected version decide.
+    None,
+    /// The tenant's graph of required references, so that no two writes close a cycle together.
+    Tenant,
+    /// An object type and its links, which are deleted with it as they are now.
+    Cascade(Uuid),
+}
 
 impl<E: Store> Service<E> {
     /// Does a write once per idempotency key. A repeat is answered from what the first wrote; so is one that fails because
@@ -42,9 +53,19 @@ impl<E: Store> Service<E> {
             return answer(earlier).ok_or_else(|| Error::internal("a remembered answer is empty"));
         }
         match write.await {
+            // What has nothing to do with another write is no reason to look again.
             Ok(done) => Ok(done),
+            Err(error @ (Error::Unavailable { .. } | Error::Internal { .. })) => Err(error),
             Err(error) => self.recall(context).await?.and_then(answer).ok_or(error),
         }
+    }
+
+    /// Remembers the answer of a write that changed nothing, so that its key is bound to it too.
+    pub(super) async fn remember(&self, context: &Context, entity: &E) -> Result<()> {
+        let Some(key) = &context.idempotency else { return Ok(()) };
+        let answer = (entity.id(), entity.stamp().version);
+        let first = idempotency::remember(&self.pool, context, key, answer).await?;
+        if first { Ok(()) } else { Err(Error::IdempotencyKeyReused) }
     }
 
     /// What an earlier request with the same idempotency key wrote.
@@ -60,35 +81,30 @@ impl<E: Store> Service<E> {
     }
 
     /// One statement, tried again after deadlocks and races that leave nothing to complain about.
-    pub(super) async fn write(
-        &self,
-        context: &Context,
-        items: &[Item],
-        lock: bool,
-        cascade: bool,
-    ) -> Result<Vec<Outcome>> {
+    pub(super) async fn write(&self, context: &Context, items: &[Item], lock: Lock) -> Result<Vec<Outcome>> {
         let mut rows: Vec<Row> = items.iter().map(|item| item.row.clone()).collect();
         // All writers take locks in the same order.
         rows.sort_by_cached_key(|row| row.name.to_ascii_lowercase());
-        let statement = Statement::new(context, &rows, cascade).map_err(Error::internal)?;
+        let statement = Statement::new(context, &rows, matches!(lock, Lock::Cascade(_))).map_err(Error::internal)?;
         let mut last = None;
         for _ in 0..ATTEMPTS {
             let error = match self.execute(&statement, lock).await {
                 Ok(outcomes) if outcomes.iter().any(|outcome| outcome.kind == "circular") => {
-                    return Err(circular(items));
+                    return Err(circular::<E>(items, &outcomes));
                 }
                 Ok(outcomes) => return Ok(outcomes),
                 Err(error) => error,
             };
             match refusal(&error) {
-                None | Some(Refusal::IdempotencyKey) => return Err(error.into()),
+                None => return Err(error.into()),
+                Some(Refusal::IdempotencyKey) => return Err(Error::IdempotencyKeyReused),
                 Some(Refusal::Retry) => {}
                 Some(Refusal::NameTaken | Refusal::Reference) => {
                     let faults = self.diagnose(context, items).await?;
                     if !faults.is_empty() {
                         return Err(Error::Invalid { aggregate: E::INVALID, faults });
                     }
-                    self.refuse_use(context, items, cascade).await?;
+                    self.refuse_use(context, items, matches!(lock, Lock::Cascade(_))).await?;
                 }
             }
             last = Some(error);
@@ -97,16 +113,22 @@ impl<E: Store> Service<E> {
         Err(Error::Unavailable { cause: format!("a write lost {ATTEMPTS} races: {cause}") })
     }
 
-    async fn execute(&self, statement: &Statement<'_>, lock: bool) -> sqlx::Result<Vec<Outcome>> {
-        if !lock {
-            let mut connection = self.pool.acquire().await?;
-            return E::write(&mut connection, statement).await;
-        }
-        // The lock is a statement of its own: a statement's snapshot is older than the locks that it waits for.
-        // A tenant has no character that means anything to SQL.
-        let lock = format!("SELECT pg_advisory_xact_lock(hashtextextended('oms:{}', 0))", statement.context.tenant);
-        let begin = format!("BEGIN; {lock}");
-        let mut transaction = self.pool.begin_with(AssertSqlSafe(begin)).await?;
+    async fn execute(&self, statement: &Statement<'_>, lock: Lock) -> sqlx::Result<Vec<Outcome>> {
+        // A tenant has no character that means anything to SQL, nor has an id.
+        let tenant = &statement.context.tenant;
+        let lock = match lock {
+            Lock::None => {
+                let mut connection = self.pool.acquire().await?;
+                return E::write(&mut connection, statement).await;
+            }
+            Lock::Tenant => format!("SELECT pg_advisory_xact_lock(hashtextextended('oms:{tenant}', 0))"),
+            Lock::Cascade(id) => format!(
+                "SELECT FROM object_types WHERE tenant_id = '{tenant}' AND id = '{id}' FOR UPDATE; \
+                SELECT FROM link_types WHERE tenant_id = '{tenant}' AND NOT is_deleted \
+                AND (source_object_type_id = '{id}' OR target_object_type_id = '{id}') ORDER BY id FOR UPDATE"
+            ),
+        };
+        let mut transaction = self.pool.begin_with(AssertSqlSafe(format!("BEGIN; {lock}"))).await?;
         let outcomes = E::write(&mut transaction, statement).await?;
         transaction.commit().await?;
         Ok(outcomes)
@@ -160,14 +182,16 @@ pub(super) fn document_of(outcome: &Outcome) -> Result<String> {
     outcome.document.clone().ok_or_else(|| Error::internal("a written type has no document"))
 }
 
-/// The fault of an update that would close a cycle, at each new required reference.
-fn circular(items: &[Item]) -> Error {
-    let pointers = items.iter().flat_map(|item| {
-        let added = item.row.refs.iter().filter(|row| row.required && row.added);
-        added.filter_map(|row| Some(item.draft.as_ref()?.references.get(&PropertyId(row.property_id))?.pointer.clone()))
-    });
-    let faults = pointers.map(|pointer| Fault::at(pointer, FaultKind::CircularReference)).collect();
-    Error::Invalid { aggregate: Code::CircularReference, faults }
+/// The faults of an update that would close a cycle, at each reference that lies on one.
+fn circular<E: Store>(items: &[Item], outcomes: &[Outcome]) -> Error {
+    let mut faults = Faults::default();
+    for outcome in outcomes.iter().filter(|outcome| outcome.kind == "circular") {
+        let wanted = items.iter().filter_map(|item| item.draft.as_ref()?.references.get(&PropertyId(outcome.id)));
+        for wanted in wanted {
+            faults.push(wanted.pointer.clone(), FaultKind::CircularReference);
+        }
+    }
+    Error::Invalid { aggregate: E::INVALID, faults: faults.into_vec() }
 }
 
 fn referrer(row: object_types::ReferrerRow) -> Referrer {

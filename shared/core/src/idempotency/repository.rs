@@ -37,8 +37,31 @@ pub(crate) async fn recall(
     .await
 }
 
-/// Forgets keys that are too old, at most 10,000 at a time.
-pub(crate) async fn prune(db: impl PgExecutor<'_>) -> sqlx::Result<u64> {
+/// Remembers the answer of a write that had nothing to write. The key may have been taken by a concurrent request: then
+/// nothing is remembered here, and the first one's answer stands.
+pub(crate) async fn remember(
+    db: impl PgExecutor<'_>,
+    context: &Context,
+    key: &IdempotencyKey,
+    entity: (Uuid, i32),
+) -> sqlx::Result<bool> {
+    let done = sqlx::query!(
+        "INSERT INTO idempotency_keys (tenant_id, actor, route, key, body_hash, entities)
+        VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING",
+        context.tenant.as_str(),
+        context.actor,
+        key.route,
+        key.key,
+        key.body_hash.as_slice(),
+        Json(vec![entity]) as _,
+    )
+    .execute(db)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Forgets keys that are too old, 10,000 at a time so that no statement takes long; whether there may be more.
+pub(crate) async fn prune(db: impl PgExecutor<'_>) -> sqlx::Result<bool> {
     let done = sqlx::query!(
         "DELETE FROM idempotency_keys WHERE ctid = ANY(ARRAY(
             SELECT ctid FROM idempotency_keys WHERE created_at < now() - make_interval(hours => $1) LIMIT 10000))",
@@ -46,5 +69,5 @@ pub(crate) async fn prune(db: impl PgExecutor<'_>) -> sqlx::Result<u64> {
     )
     .execute(db)
     .await?;
-    Ok(done.rows_affected())
+    Ok(done.rows_affected() == 10_000)
 }

@@ -104,3 +104,28 @@ async fn requests_that_repeat_each_other_at_the_same_time_write_once(pool: PgPoo
     let rows: (i64,) = sqlx::query_as("SELECT count(*) FROM outbox").fetch_one(&pool).await.unwrap();
     assert_eq!(rows.0, 3 * 4);
 }
+
+#[sqlx::test(migrator = "crate::postgres::MIGRATOR")]
+async fn a_patch_that_changes_nothing_binds_its_key_too(pool: PgPool) {
+    let oms = registry(&pool);
+    created(&oms, object("A")).await;
+    let (name, nothing) = (key("A"), json!({}));
+    let first = oms.object_types.get(&caller(), &name).await.unwrap();
+    assert_eq!(oms.object_types.update(&caller_with_key("k", 1), &name, &nothing, None).await.unwrap(), first);
+    let other_body = oms.object_types.update(&caller_with_key("k", 2), &name, &json!({"category": "b"}), None).await;
+    assert_eq!(code(other_body), "IDEMPOTENCY_KEY_REUSED");
+    // Repeated after somebody's change, it still answers what it found.
+    oms.object_types.update(&caller(), &name, &json!({"category": "c"}), None).await.unwrap();
+    assert_eq!(oms.object_types.update(&caller_with_key("k", 1), &name, &nothing, None).await.unwrap(), first);
+}
+
+#[sqlx::test(migrator = "crate::postgres::MIGRATOR")]
+async fn one_sweep_forgets_all_old_keys_however_many(pool: PgPool) {
+    let insert = "INSERT INTO idempotency_keys (tenant_id, actor, route, key, body_hash, entities, created_at)
+        SELECT 'acme', 'kim', 'POST /', n::text, sha256('body'), '[]', now() - interval '25 hours'
+        FROM generate_series(1, 20001) n";
+    sqlx::query(insert).execute(&pool).await.unwrap();
+    registry(&pool).sweep().await.unwrap();
+    let left: (i64,) = sqlx::query_as("SELECT count(*) FROM idempotency_keys").fetch_one(&pool).await.unwrap();
+    assert_eq!(left.0, 0);
+}

@@ -12,7 +12,7 @@ use crate::{
     context::Permission,
     definition::{Definition, DefinitionView, Draft, Stamp, TypeRef, WantedEnd},
     entity::{Entity, Rights, Service},
-    error::{Code, Kind},
+    error::{Code, Error, Kind, Result},
     id::LinkTypeId,
     property::texts,
     version::{ChangeType, FieldChange},
@@ -117,8 +117,8 @@ impl Entity for LinkType {
         &self.stamp
     }
 
-    fn to_json(&self) -> serde_json::Value {
-        serde_json::to_value(self.view()).unwrap_or_default()
+    fn to_json(&self) -> Result<serde_json::Value> {
+        serde_json::to_value(self.view()).map_err(Error::internal)
     }
 
     fn ends(&self) -> Option<&Ends> {

@@ -57,26 +57,42 @@ impl Store for LinkType {
         tenant: &TenantId,
         key: &TypeKey,
     ) -> sqlx::Result<Option<LatestState>> {
-        sqlx::query_as!(
-            LatestState,
-            r#"SELECT t.id, t.version, t.is_deleted, v.snapshot::text AS "document!"
-            FROM link_types t
-            JOIN type_versions v ON v.tenant_id = t.tenant_id AND v.entity_id = t.id AND v.version = t.version
-            WHERE t.tenant_id = $1 AND (t.id = $2 OR lower(t.name) = $3)
-            ORDER BY t.is_deleted, t.updated_at DESC LIMIT 1"#,
-            tenant.as_str(),
-            key.id(),
-            key.folded_name(),
-        )
-        .fetch_optional(db)
-        .await
+        match key {
+            TypeKey::Id(id) => {
+                sqlx::query_as!(
+                    LatestState,
+                    r#"SELECT t.version, t.is_deleted, v.snapshot::text AS "document!"
+                    FROM link_types t
+                    JOIN type_versions v ON v.tenant_id = $1 AND v.entity_id = t.id AND v.version = t.version
+                    WHERE t.tenant_id = $1 AND t.id = $2"#,
+                    tenant.as_str(),
+                    id,
+                )
+                .fetch_optional(db)
+                .await
+            }
+            TypeKey::Name(name) => {
+                sqlx::query_as!(
+                    LatestState,
+                    r#"SELECT t.version, t.is_deleted, v.snapshot::text AS "document!"
+                    FROM link_types t
+                    JOIN type_versions v ON v.tenant_id = $1 AND v.entity_id = t.id AND v.version = t.version
+                    WHERE t.tenant_id = $1 AND lower(t.name) = $2
+                    ORDER BY t.is_deleted, t.updated_at DESC LIMIT 1"#,
+                    tenant.as_str(),
+                    name.folded(),
+                )
+                .fetch_optional(db)
+                .await
+            }
+        }
     }
 
     async fn write(db: &mut PgConnection, statement: &Statement<'_>) -> sqlx::Result<Vec<Outcome>> {
         // An end that is not found stays null: the column refuses it, and the service finds out which one it was.
         write_statement!(
             "blocked AS (
-                SELECT NULL::uuid AS owner_id WHERE false
+                SELECT NULL::uuid AS property_id WHERE false
             ), ends AS (
                 SELECT i.id, coalesce(i.source_id, sn.id) AS source_id, coalesce(i.target_id, gn.id) AS target_id,
                     coalesce(si.name, sn.name) AS source_name, coalesce(gi.name, gn.name) AS target_name

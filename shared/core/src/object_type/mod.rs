@@ -11,7 +11,7 @@ use crate::{
     context::Permission,
     definition::{Definition, DefinitionView, Draft, Stamp},
     entity::{Entity, Rights, Service},
-    error::{Code, Kind},
+    error::{Code, Error, Kind, Result},
     id::ObjectTypeId,
     version::FieldChange,
 };
@@ -73,8 +73,8 @@ impl Entity for ObjectType {
         &self.stamp
     }
 
-    fn to_json(&self) -> serde_json::Value {
-        serde_json::to_value(self.view()).unwrap_or_default()
+    fn to_json(&self) -> Result<serde_json::Value> {
+        serde_json::to_value(self.view()).map_err(Error::internal)
     }
 
     fn preview(&self, draft: &Draft) -> Self {

@@ -47,31 +47,47 @@ impl Store for ObjectType {
         tenant: &TenantId,
         key: &TypeKey,
     ) -> sqlx::Result<Option<LatestState>> {
-        sqlx::query_as!(
-            LatestState,
-            r#"SELECT t.id, t.version, t.is_deleted, v.snapshot::text AS "document!"
-            FROM object_types t
-            JOIN type_versions v ON v.tenant_id = t.tenant_id AND v.entity_id = t.id AND v.version = t.version
-            WHERE t.tenant_id = $1 AND (t.id = $2 OR lower(t.name) = $3)
-            ORDER BY t.is_deleted, t.updated_at DESC LIMIT 1"#,
-            tenant.as_str(),
-            key.id(),
-            key.folded_name(),
-        )
-        .fetch_optional(db)
-        .await
+        match key {
+            TypeKey::Id(id) => {
+                sqlx::query_as!(
+                    LatestState,
+                    r#"SELECT t.version, t.is_deleted, v.snapshot::text AS "document!"
+                    FROM object_types t
+                    JOIN type_versions v ON v.tenant_id = $1 AND v.entity_id = t.id AND v.version = t.version
+                    WHERE t.tenant_id = $1 AND t.id = $2"#,
+                    tenant.as_str(),
+                    id,
+                )
+                .fetch_optional(db)
+                .await
+            }
+            TypeKey::Name(name) => {
+                sqlx::query_as!(
+                    LatestState,
+                    r#"SELECT t.version, t.is_deleted, v.snapshot::text AS "document!"
+                    FROM object_types t
+                    JOIN type_versions v ON v.tenant_id = $1 AND v.entity_id = t.id AND v.version = t.version
+                    WHERE t.tenant_id = $1 AND lower(t.name) = $2
+                    ORDER BY t.is_deleted, t.updated_at DESC LIMIT 1"#,
+                    tenant.as_str(),
+                    name.folded(),
+                )
+                .fetch_optional(db)
+                .await
+            }
+        }
     }
 
     async fn write(db: &mut PgConnection, statement: &Statement<'_>) -> sqlx::Result<Vec<Outcome>> {
         write_statement!(
-            "reach(owner_id, node) AS (
-                SELECT owner_id, target_id FROM resolved WHERE required AND added
+            "reach(owner_id, property_id, node) AS (
+                SELECT owner_id, property_id, target_id FROM resolved WHERE required AND added
                 UNION
-                SELECT reach.owner_id, r.target_id FROM reach JOIN type_references r
+                SELECT reach.owner_id, reach.property_id, r.target_id FROM reach JOIN type_references r
                     ON r.tenant_id = $1 AND r.owner_id = reach.node AND r.owner_kind = 'object_type' AND r.required
                 WHERE reach.node <> reach.owner_id
             ), blocked AS (
-                SELECT DISTINCT owner_id FROM reach WHERE node = owner_id
+                SELECT owner_id, property_id FROM reach WHERE node = owner_id
             ), created AS (
                 INSERT INTO object_types AS t (tenant_id, id, name, display_name, description, category, tags, properties,
                     base_datasets, metadata, created_by, updated_by, search, search_text)

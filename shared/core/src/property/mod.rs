@@ -12,6 +12,7 @@ use serde_json::{Map, Number, Value};
 
 pub use parse::{Drafts, parse_list};
 pub use validate::InstanceValidator;
+pub(crate) use validate::compare as compare_numbers;
 
 use crate::{
     id::PropertyId,
@@ -22,6 +23,11 @@ use crate::{
 pub const MAX_DEPTH: usize = 8;
 /// The most properties of one type, nested ones included.
 pub const MAX_PROPERTIES: usize = 2_000;
+/// The most `pattern` validators of one type: each has to be compiled when the type is written.
+pub const MAX_PATTERNS: usize = 200;
+
+/// How many of them may be large, such as a repeated Unicode class.
+pub const MAX_LARGE_PATTERNS: usize = 10;
 
 /// A property of a type.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -4,7 +4,11 @@ use std::collections::HashSet;
 
 use serde_json::Value;
 
-use super::{DataType, InstanceValidator, MAX_DEPTH, MAX_PROPERTIES, Property, Validator, Wanted, WantedReferences};
+use super::{
+    DataType, InstanceValidator, MAX_DEPTH, MAX_LARGE_PATTERNS, MAX_PATTERNS, MAX_PROPERTIES, Property, Validator,
+    Wanted, WantedReferences,
+    validate::{LARGE_PATTERN, SMALL_PATTERN, compile, reason},
+};
 use crate::{
     fault::FaultKind,
     id::PropertyId,
@@ -19,6 +23,8 @@ pub struct Drafts {
     pub references: WantedReferences,
     claimed: HashSet<PropertyId>,
     count: usize,
+    patterns: usize,
+    large_patterns: usize,
 }
 
 /// Reads a level of properties. `base` is the same level of the type as it is now: a property keeps its identity by the
@@ -139,7 +145,7 @@ fn parse_one(
         }
     }
 
-    let validators = validators(&mut fields, &applies_to, element, faults);
+    let validators = validators(&mut fields, &applies_to, element, drafts, faults);
     let sound = faults.len() == before;
     let default_value = fields.value("defaultValue").cloned();
     let default_at = fields.at("defaultValue");
@@ -209,6 +215,7 @@ fn validators(
     fields: &mut Fields<'_>,
     applies_to: &impl Fn(DataType) -> bool,
     element: Option<DataType>,
+    drafts: &mut Drafts,
     faults: &mut Faults,
 ) -> Vec<Validator> {
     let list = fields.at("validators");
@@ -224,7 +231,14 @@ fn validators(
         let at_value = inner.at("value");
         inner.finish(faults);
         let (Some(name), Some(value)) = (name, value) else { continue };
-        match validator(name, value) {
+        if name == "pattern" {
+            drafts.patterns += 1;
+            if drafts.patterns > MAX_PATTERNS {
+                faults.push(&list, FaultKind::TooMany { max: MAX_PATTERNS, actual: drafts.patterns });
+                continue;
+            }
+        }
+        match validator(name, value, drafts) {
             Err(None) => {
                 faults.push(at_type, FaultKind::NotOneOf { allowed: "minLength, maxLength, pattern, min, max" });
             }
@@ -251,7 +265,7 @@ fn validators(
     validators
 }
 
-fn validator(name: &str, value: &Value) -> Result<Validator, Option<FaultKind>> {
+fn validator(name: &str, value: &Value, drafts: &mut Drafts) -> Result<Validator, Option<FaultKind>> {
     let length = || value.as_u64().ok_or(Some(FaultKind::ValidatorValue { expected: "a whole number of 0 or more" }));
     let number = || match value {
         Value::Number(number) => Ok(number.clone()),
@@ -267,13 +281,27 @@ fn validator(name: &str, value: &Value) -> Result<Validator, Option<FaultKind>> 
                 return Err(Some(FaultKind::ValidatorValue { expected: "a regular expression" }));
             };
             crate::input::check_text(pattern, 1, 1_000).map_err(Some)?;
-            match super::validate::compile(pattern) {
-                Ok(_) => Ok(Validator::Pattern(pattern.clone())),
+            match check_pattern(pattern, drafts) {
+                Ok(()) => Ok(Validator::Pattern(pattern.clone())),
                 Err(reason) => Err(Some(FaultKind::Pattern { reason })),
             }
         }
         _ => Err(None),
     }
+}
+
+/// Whether we can run the pattern. A type may have a few large ones only: each takes long to compile.
+fn check_pattern(pattern: &str, drafts: &mut Drafts) -> Result<(), String> {
+    match compile(pattern, SMALL_PATTERN) {
+        Ok(_) => return Ok(()),
+        Err(regex::Error::CompiledTooBig(_)) => {}
+        Err(error) => return Err(reason(&error)),
+    }
+    drafts.large_patterns += 1;
+    if drafts.large_patterns > MAX_LARGE_PATTERNS {
+        return Err(format!("the type has more than {MAX_LARGE_PATTERNS} patterns as large as this one"));
+    }
+    compile(pattern, LARGE_PATTERN).map(drop).map_err(|error| reason(&error))
 }
 
 fn empty_range(validators: &[Validator]) -> Option<(&'static str, &'static str)> {

@@ -1,6 +1,6 @@
 //! Validates instances against properties: data types, unknown keys, validators; every fault with its JSON Pointer.
 
-use std::{cmp::Ordering, collections::HashMap};
+use std::{cell::OnceCell, cmp::Ordering, collections::HashMap};
 
 use chrono::{DateTime, NaiveDate};
 use regex::{Regex, RegexBuilder};
@@ -9,12 +9,25 @@ use serde_json::{Map, Number, Value};
 use super::{DataType, Property, Validator};
 use crate::{
     fault::FaultKind,
-    input::{Faults, step, type_of},
+    input::{Faults, shorten, step, type_of},
 };
 
-/// Compiles a pattern within bounds on memory; the engine runs in linear time whatever the pattern.
-pub(super) fn compile(pattern: &str) -> Result<Regex, String> {
-    RegexBuilder::new(pattern).size_limit(1 << 20).build().map_err(|error| match error {
+/// How much of an unknown property's name a message shows, in bytes.
+const MAX_SHOWN_NAME: usize = 200;
+
+/// Within this many bytes most patterns fit when they are compiled.
+pub(super) const SMALL_PATTERN: usize = 64 * 1_024;
+/// What a repeated Unicode class such as `^[\p{L}\s]{1,64}$` needs. To compile it takes a hundred times longer.
+pub(super) const LARGE_PATTERN: usize = 4 * 1_024 * 1_024;
+
+/// Compiles a pattern within a bound on memory; the engine runs in linear time whatever the pattern.
+pub(super) fn compile(pattern: &str, size: usize) -> Result<Regex, regex::Error> {
+    RegexBuilder::new(pattern).size_limit(size).build()
+}
+
+/// What the regex engine says of a pattern.
+pub(super) fn reason(error: &regex::Error) -> String {
+    match error {
         regex::Error::CompiledTooBig(_) => "the pattern is too large".to_owned(),
         // The last line of the engine's report says what is wrong; those before draw the pattern.
         other => {
@@ -22,11 +35,11 @@ pub(super) fn compile(pattern: &str) -> Result<Regex, String> {
             let last = text.lines().last().unwrap_or_default().trim();
             last.strip_prefix("error: ").unwrap_or(last).to_owned()
         }
-    })
+    }
 }
 
 /// Compares numbers exactly where both are integers.
-pub(super) fn compare(a: &Number, b: &Number) -> Ordering {
+pub(crate) fn compare(a: &Number, b: &Number) -> Ordering {
     match (a.as_i128(), b.as_i128()) {
         (Some(a), Some(b)) => a.cmp(&b),
         _ => {
@@ -36,7 +49,7 @@ pub(super) fn compare(a: &Number, b: &Number) -> Ordering {
     }
 }
 
-/// The properties of a type made ready: patterns compiled once, names found by hash.
+/// The properties of a type made ready: names found by hash, patterns compiled once, when they are first needed.
 pub struct InstanceValidator<'a> {
     properties: Vec<Compiled<'a>>,
     by_name: HashMap<&'a str, usize>,
@@ -44,19 +57,16 @@ pub struct InstanceValidator<'a> {
 
 struct Compiled<'a> {
     property: &'a Property,
-    pattern: Option<Regex>,
+    pattern: OnceCell<Option<Regex>>,
     nested: Option<InstanceValidator<'a>>,
 }
 
 impl<'a> InstanceValidator<'a> {
-    /// Compiles the properties of a type, or of one level.
+    /// For the properties of a type, or of one level.
     pub fn new(properties: &'a [Property]) -> Self {
         let compiled = |property: &'a Property| Compiled {
             property,
-            pattern: property.validators.iter().find_map(|validator| match validator {
-                Validator::Pattern(pattern) => compile(pattern).ok(),
-                _ => None,
-            }),
+            pattern: OnceCell::new(),
             nested: property.properties.as_deref().map(Self::new),
         };
         Self {
@@ -78,8 +88,15 @@ impl<'a> InstanceValidator<'a> {
     fn check_object(&self, map: &Map<String, Value>, pointer: &str, faults: &mut Faults) {
         let mut present = 0_usize;
         for (key, value) in map {
+            if faults.is_full() {
+                return;
+            }
             match self.by_name.get(key.as_str()) {
-                None => faults.push(step(pointer, key), FaultKind::UnknownProperty { name: key.clone() }),
+                None => {
+                    let mut name = key.clone();
+                    shorten(&mut name, MAX_SHOWN_NAME);
+                    faults.push(step(pointer, key), FaultKind::UnknownProperty { name });
+                }
                 Some(_) if value.is_null() => {}
                 Some(index) => {
                     present += 1;
@@ -110,6 +127,9 @@ impl<'a> InstanceValidator<'a> {
         };
         if let Some(item_type) = compiled.property.item_type {
             for (index, item) in items.iter().enumerate() {
+                if faults.is_full() {
+                    return;
+                }
                 compiled.check(item_type, item, &step(pointer, index), faults);
             }
         }
@@ -152,12 +172,18 @@ impl Compiled<'_> {
                 Validator::MaxLength(max) if length() > *max => {
                     faults.push(pointer, FaultKind::MaxLength { max: *max, actual: length() });
                 }
-                Validator::Pattern(pattern) if self.pattern.as_ref().is_some_and(|regex| !regex.is_match(text)) => {
+                Validator::Pattern(pattern) if self.mismatches(pattern, text) => {
                     faults.push(pointer, FaultKind::PatternMismatch { pattern: pattern.clone() });
                 }
                 _ => {}
             }
         }
+    }
+
+    /// A stored pattern that no longer compiles matches everything: its author can't be told here.
+    fn mismatches(&self, pattern: &str, text: &str) -> bool {
+        let regex = self.pattern.get_or_init(|| compile(pattern, LARGE_PATTERN).ok());
+        regex.as_ref().is_some_and(|regex| !regex.is_match(text))
     }
 
     fn check_number(&self, number: &Number, pointer: &str, faults: &mut Faults) {

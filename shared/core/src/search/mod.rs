@@ -14,6 +14,7 @@ pub(crate) use words::document_words;
 use crate::{
     cache::Cache,
     context::{Context, Permission},
+    entity::listing::MAX_CACHED_PAGE,
     error::{Error, Kind, Result},
     fault::FaultKind,
     input::{check_text, parameter},
@@ -111,7 +112,9 @@ impl Search {
                     })
                     .collect();
                 let text = serde_json::to_string(&hits).map_err(Error::internal)?;
-                self.cache.keep_page(slot, &text).await;
+                if text.len() <= MAX_CACHED_PAGE {
+                    self.cache.keep_page(slot, &text).await;
+                }
                 hits
             }
         };

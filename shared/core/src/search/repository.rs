@@ -3,7 +3,7 @@
 use sqlx::PgExecutor;
 
 use super::words::QueryWords;
-use crate::{error::Kind, id::TenantId};
+use crate::{entity::listing::MAX_PAGE_BYTES, error::Kind, id::TenantId};
 
 /// A result as stored.
 pub(super) struct HitRow {
@@ -12,8 +12,9 @@ pub(super) struct HitRow {
     pub(super) document: String,
 }
 
-/// Full text first; similar spelling is looked at only when that does not fill the answer. It counts less than a word in a
-/// name, and more than a word in a description; of equals, the shorter text is nearer.
+/// An exact name first, then full text; similar spelling is looked at only when that does not fill the answer. It counts less than a word in a
+/// name, and more than a word in a description; of equals, the shorter text is nearer. Results end where they no longer fit
+/// into [`MAX_PAGE_BYTES`].
 pub(super) async fn search(
     db: impl PgExecutor<'_>,
     tenant: &TenantId,
@@ -36,13 +37,13 @@ pub(super) async fn search(
             WHERE $7 AND t.tenant_id = $1 AND NOT t.is_deleted AND t.search @@ words
             ORDER BY exact DESC, score DESC, length(t.name), t.name LIMIT $5)
         ), alike AS (
-            (SELECT 'object_type' AS kind, t.id, t.name, false AS exact, 0.4 * word_similarity($4, t.search_text) + 0.1 * similarity($4, t.search_text) AS score
+            (SELECT 'object_type' AS kind, t.id, t.name, false AS exact, 0.25 * word_similarity($4, t.search_text) + 0.25 * similarity($4, t.search_text) AS score
             FROM object_types t
             WHERE $6 AND (SELECT count(*) FROM hits) < $5 AND t.tenant_id = $1 AND NOT t.is_deleted
                 AND $4 <% t.search_text AND NOT EXISTS (SELECT FROM hits h WHERE h.id = t.id)
             ORDER BY score DESC, length(t.name), t.name LIMIT $5)
             UNION ALL
-            (SELECT 'link_type', t.id, t.name, false, 0.4 * word_similarity($4, t.search_text) + 0.1 * similarity($4, t.search_text) AS score
+            (SELECT 'link_type', t.id, t.name, false, 0.25 * word_similarity($4, t.search_text) + 0.25 * similarity($4, t.search_text) AS score
             FROM link_types t
             WHERE $7 AND (SELECT count(*) FROM hits) < $5 AND t.tenant_id = $1 AND NOT t.is_deleted
                 AND $4 <% t.search_text AND NOT EXISTS (SELECT FROM hits h WHERE h.id = t.id)
@@ -51,14 +52,17 @@ pub(super) async fn search(
             SELECT * FROM (SELECT * FROM hits UNION ALL SELECT * FROM alike) found
             ORDER BY exact DESC, score DESC, length(name), name LIMIT $5
         )
-        SELECT b.kind AS "kind!", b.score::real AS "score!", coalesce(
+        SELECT kind AS "kind!", score AS "score!", document AS "document!" FROM (
+        SELECT found.*, row_number() OVER () AS place, sum(octet_length(document)) OVER (ROWS UNBOUNDED PRECEDING) AS bytes
+        FROM (SELECT b.kind, (b.score + 10 * b.exact::integer)::real AS score, coalesce(
             (SELECT object_type_document(t, references_of($1, t.id)) FROM object_types t
                 WHERE b.kind = 'object_type' AND t.tenant_id = $1 AND t.id = b.id),
             (SELECT link_type_document(t, s.name, g.name, references_of($1, t.id)) FROM link_types t
                 JOIN object_types s ON s.tenant_id = $1 AND s.id = t.source_object_type_id
                 JOIN object_types g ON g.tenant_id = $1 AND g.id = t.target_object_type_id
-                WHERE b.kind = 'link_type' AND t.tenant_id = $1 AND t.id = b.id))::text AS "document!"
-        FROM best b ORDER BY b.exact DESC, b.score DESC, length(b.name), b.name"#,
+                WHERE b.kind = 'link_type' AND t.tenant_id = $1 AND t.id = b.id))::text AS document
+        FROM best b ORDER BY b.exact DESC, b.score DESC, length(b.name), b.name) found
+        ) numbered WHERE place = 1 OR bytes <= $8 ORDER BY place"#,
         tenant.as_str(),
         words.tsquery,
         words.squashed,
@@ -66,6 +70,7 @@ pub(super) async fn search(
         i64::from(limit),
         kind != Some(Kind::LinkType),
         kind != Some(Kind::ObjectType),
+        MAX_PAGE_BYTES,
     )
     .fetch_all(db)
     .await

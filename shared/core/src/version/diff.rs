@@ -1,6 +1,6 @@
 //! What changed between two states of a type. Properties are matched by id, so a rename is one modified field.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -25,7 +25,11 @@ pub fn compare<E: Entity>(old: &E, new: &E) -> Vec<FieldChange> {
     field("displayName", to_json(&a.display_name), to_json(&b.display_name));
     field("description", a.description.as_ref().and_then(to_json), b.description.as_ref().and_then(to_json));
     field("category", a.category.as_ref().and_then(to_json), b.category.as_ref().and_then(to_json));
-    field("tags", to_json(&a.tags), to_json(&b.tags));
+    // A set: another order is no change.
+    let set = |tags: &[String]| tags.iter().cloned().collect::<BTreeSet<_>>();
+    if set(&a.tags) != set(&b.tags) {
+        field("tags", to_json(&a.tags), to_json(&b.tags));
+    }
     field("baseDatasets", to_json(&a.base_datasets), to_json(&b.base_datasets));
     field("metadata", to_json(&a.metadata), to_json(&b.metadata));
     old.compare_ends(new, &mut changes);

@@ -51,12 +51,26 @@ impl FieldChange {
     /// A field that may have been absent before or be absent now; none if both are the same.
     pub fn between(field: impl Into<String>, old: Option<Value>, new: Option<Value>) -> Option<Self> {
         let change_type = match (&old, &new) {
-            (old, new) if old == new => return None,
+            (old, new) if same(old.as_ref(), new.as_ref()) => return None,
             (None, _) => ChangeType::Added,
             (_, None) => ChangeType::Removed,
             _ => ChangeType::Modified,
         };
         Some(Self { field: field.into(), old_value: old, new_value: new, change_type })
+    }
+}
+
+/// Whether two values mean the same: PostgreSQL gives back a large float as the integer it is.
+fn same(old: Option<&Value>, new: Option<&Value>) -> bool {
+    match (old, new) {
+        (Some(Value::Number(old)), Some(Value::Number(new))) => crate::property::compare_numbers(old, new).is_eq(),
+        (Some(Value::Array(old)), Some(Value::Array(new))) => {
+            old.len() == new.len() && old.iter().zip(new).all(|(old, new)| same(Some(old), Some(new)))
+        }
+        (Some(Value::Object(old)), Some(Value::Object(new))) => {
+            old.len() == new.len() && old.iter().all(|(key, value)| same(Some(value), new.get(key)))
+        }
+        (old, new) => old == new,
     }
 }
 

@@ -52,7 +52,7 @@ impl Provider {
     }
 }
 
-const NO_PAUSE: Pace = Pace { renew: Duration::from_secs(600), unknown: Duration::ZERO, failed: Duration::ZERO };
+const NO_PAUSE: Pace = Pace { unknown: Duration::ZERO, failed: Duration::ZERO, ..PACE };
 
 fn jwks(url: String, pace: Pace) -> Jwks {
     Jwks::paced(url, Algorithm::EdDSA, pace)
@@ -104,7 +104,7 @@ async fn a_lost_provider_is_unavailable_and_known_keys_keep_serving() {
 #[tokio::test]
 async fn old_keys_are_renewed_in_the_background() {
     let (provider, url) = Provider::start(&[&KeyPair::ed("old")]).await;
-    let jwks = jwks(url, Pace { renew: Duration::ZERO, unknown: Duration::ZERO, failed: Duration::ZERO });
+    let jwks = jwks(url, Pace { renew: Duration::ZERO, ..NO_PAUSE });
     assert!(jwks.key(Some("old")).await.unwrap().is_some());
     provider.publish(&[]);
     while jwks.0.current().is_some_and(|set| set.find(Some("old")).is_some()) {
@@ -136,4 +136,30 @@ async fn keys_for_other_uses_are_left_out_and_strange_ones_do_no_harm() {
         assert!(jwks.key(Some(id)).await.unwrap().is_none(), "{id}");
     }
     assert!(jwks.key(None).await.unwrap().is_some(), "the only key needs no id");
+}
+
+#[tokio::test]
+async fn keys_are_believed_for_a_day_at_most() {
+    async fn hours_go_by(hours: u64) {
+        tokio::time::pause();
+        tokio::time::advance(Duration::from_secs(hours * 3600)).await;
+        tokio::time::resume();
+    }
+    let (provider, url) = Provider::start(&[&KeyPair::ed("known")]).await;
+    let jwks = jwks(url, NO_PAUSE);
+    assert!(jwks.key(Some("known")).await.unwrap().is_some());
+    provider.breaks(true);
+    hours_go_by(23).await;
+    assert!(jwks.key(Some("known")).await.unwrap().is_some());
+    hours_go_by(2).await;
+    assert!(matches!(jwks.key(Some("known")).await, Err(Error::Unavailable { .. })));
+    provider.breaks(false);
+    assert!(jwks.key(Some("known")).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_key_set_without_end_is_not_read() {
+    let (provider, url) = Provider::start(&[&KeyPair::ed("known")]).await;
+    provider.add(json!({ "kid": "x".repeat(MAX_BYTES) }));
+    assert!(matches!(jwks(url, NO_PAUSE).key(Some("known")).await, Err(Error::Unavailable { .. })));
 }

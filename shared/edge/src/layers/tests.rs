@@ -41,7 +41,10 @@ fn service(more: &[(&str, &str)]) -> Router {
             post(async |JsonBody(value, hash): JsonBody| axum::Json(json!({ "value": value, "hash": hash }))),
         )
         .route("/bytes", post(async |_: Bytes| ()))
-        .route("/panic", get(async || -> () { panic!("the password is hunter2") }))
+        .route(
+            "/panic",
+            get(async || -> () { panic!("the password is hunter2") }).post(async || -> () { panic!("hunter2") }),
+        )
         .route("/slow", get(async || std::future::pending::<()>().await))
         .route("/internal", get(async || ApiError::from(Error::internal("relation \"x\" does not exist"))))
         .route("/away", get(async || ApiError::from(Error::Unavailable { cause: "10.0.0.7:5432".into() })))
@@ -209,6 +212,9 @@ async fn internal_causes_stay_inside() {
         assert!(!answer.text.contains(secret), "{}", answer.text);
     }
     assert_eq!(get_(&router, "/away", &[]).await.header("retry-after"), "1");
+    let panicked = send(&router, http::Request::post("/panic"), Body::empty()).await;
+    panicked.is_problem(500, "INTERNAL_ERROR");
+    assert!(!panicked.text.contains("hunter2"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -424,3 +430,5 @@ async fn a_span_is_named_by_the_route_and_is_part_of_the_callers_trace() {
     assert_eq!(seen, format!("00-{}-{}-01", own.trace_id(), own.span_id()));
     assert!(matches!(spans[2].status, opentelemetry::trace::Status::Error { .. }));
 }
+
+mod limits;

@@ -80,6 +80,8 @@ pub(super) fn fault(kind: &FaultKind) -> String {
         FaultKind::TooLong { max, actual } => format!("Must have at most {max} characters; it has {actual}."),
         FaultKind::TooMany { max, actual } => format!("Must have at most {max} items; it has {actual}."),
         FaultKind::TooDeep { max } => format!("Must be nested at most {max} levels deep."),
+        FaultKind::Repeated => "This may be given once only; keep one of them.".into(),
+        FaultKind::Excludes { other } => format!("Give either this or '{other}', not both."),
         FaultKind::Duplicate => "This item is in the list twice; remove one of them.".into(),
         FaultKind::DuplicatePropertyName { name } => {
             format!("Another property here is named '{name}' too; give each its own name.")
@@ -93,7 +95,7 @@ pub(super) fn fault(kind: &FaultKind) -> String {
         }
         FaultKind::ValidatorValue { expected } => format!("The validator's value must be {expected}."),
         FaultKind::EmptyRange { lower, upper } => format!("{lower} must not be above {upper}."),
-        FaultKind::Pattern { reason } => format!("The pattern is not a valid regular expression: {}.", super::last_line(reason)),
+        FaultKind::Pattern { reason } => format!("The pattern is not a valid regular expression: {reason}."),
         FaultKind::NameTaken { kind, name } => {
             format!("{} named '{name}' exists already; choose another name. Upper and lower case are the same.", a(*kind))
         }
@@ -107,9 +109,12 @@ pub(super) fn fault(kind: &FaultKind) -> String {
         FaultKind::NotADate { data_type } => format!("Must be a {data_type} with an offset, such as 2024-12-31T23:59:59Z."),
         FaultKind::MinLength { min, actual } => format!("Must have at least {min} characters; it has {actual}."),
         FaultKind::MaxLength { max, actual } => format!("Must have at most {max} characters; it has {actual}."),
-        FaultKind::PatternMismatch { pattern } => format!("Must match the pattern {pattern} ."),
+        FaultKind::PatternMismatch { pattern } => format!("Must match the pattern {} .", super::shown_pattern(pattern)),
         FaultKind::Min { min } => format!("Must be {min} or more."),
         FaultKind::Max { max } => format!("Must be {max} or less."),
+        FaultKind::RoleBeyondCaller { role } => {
+            format!("The role '{role}' may do more than you may, so you can't give it; choose a role within your own permissions.")
+        }
         FaultKind::Cursor => "This cursor does not belong to this list, filter and sort; start again without a cursor.".into(),
     }
 }

@@ -82,6 +82,8 @@ pub(super) fn fault(kind: &FaultKind) -> String {
         FaultKind::TooLong { max, actual } => format!("{max}자 이하여야 합니다. 현재 길이: {actual}자."),
         FaultKind::TooMany { max, actual } => format!("항목은 {max}개 이하여야 합니다. 현재 개수: {actual}개."),
         FaultKind::TooDeep { max } => format!("중첩은 {max}단계 이하여야 합니다."),
+        FaultKind::Repeated => "한 번만 지정할 수 있습니다. 하나만 남기세요.".into(),
+        FaultKind::Excludes { other } => format!("이 필드와 '{other}' 중 하나만 지정하세요."),
         FaultKind::Duplicate => "목록에 같은 항목이 이미 있습니다. 중복된 항목을 제거하세요.".into(),
         FaultKind::DuplicatePropertyName { name } => {
             format!("'{name}' 이름의 속성이 이미 있습니다. 속성마다 다른 이름을 사용하세요.")
@@ -100,9 +102,7 @@ pub(super) fn fault(kind: &FaultKind) -> String {
             format!("검증 규칙의 값이 올바르지 않습니다. 필요한 값: {}.", form(expected))
         }
         FaultKind::EmptyRange { lower, upper } => format!("{lower} 값은 {upper} 값보다 클 수 없습니다."),
-        FaultKind::Pattern { reason } => {
-            format!("유효한 정규식이 아닙니다: {}.", super::last_line(reason))
-        }
+        FaultKind::Pattern { reason } => format!("유효한 정규식이 아닙니다: {reason}."),
         FaultKind::NameTaken { kind, name } => {
             format!(
                 "'{name}' 이름의 {}이 이미 있습니다. 다른 이름을 사용하세요. 대소문자는 구분하지 않습니다.",
@@ -127,9 +127,14 @@ pub(super) fn fault(kind: &FaultKind) -> String {
         }
         FaultKind::MinLength { min, actual } => format!("{min}자 이상이어야 합니다. 현재 길이: {actual}자."),
         FaultKind::MaxLength { max, actual } => format!("{max}자 이하여야 합니다. 현재 길이: {actual}자."),
-        FaultKind::PatternMismatch { pattern } => format!("패턴 {pattern} 과 일치해야 합니다."),
+        FaultKind::PatternMismatch { pattern } => format!("패턴 {} 과 일치해야 합니다.", super::shown_pattern(pattern)),
         FaultKind::Min { min } => format!("{min} 이상이어야 합니다."),
         FaultKind::Max { max } => format!("{max} 이하여야 합니다."),
+        FaultKind::RoleBeyondCaller { role } => {
+            format!(
+                "역할 '{role}'에는 요청자에게 없는 권한이 있어 부여할 수 없습니다. 보유한 권한 안의 역할을 선택하세요."
+            )
+        }
         FaultKind::Cursor => "이 목록, 필터, 정렬에 맞지 않는 커서입니다. 커서 없이 처음부터 다시 조회하세요.".into(),
     }
 }

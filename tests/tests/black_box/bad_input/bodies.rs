@@ -371,7 +371,7 @@ async fn patches_and_instances() {
     }
     let cases: Vec<Case> = vec![
         ("no instance", json!({}), "REQUIRED_FIELD_MISSING", &["/instance"]),
-        ("both", json!({"instance": {}, "instances": []}), "DUPLICATE_ITEM", &["/instances"]),
+        ("both", json!({"instance": {}, "instances": []}), "INVALID_VALUE", &["/instances"]),
         ("1,001 instances", json!({"instances": vec![json!({}); 1_001]}), "TOO_MANY_ITEMS", &["/instances"]),
         ("an unknown field", json!({"instance": {}, "strict": true}), "UNKNOWN_FIELD", &["/strict"]),
     ];

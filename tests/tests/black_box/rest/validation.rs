@@ -49,3 +49,50 @@ async fn an_instance_can_be_judged_by_an_older_version() {
     let verdict = editor.post("link-types/knows/validate", &json!({"instance": {}})).expect(200).await;
     assert_eq!(verdict["valid"], true);
 }
+
+#[tokio::test]
+async fn an_answer_stays_small_however_much_is_wrong() {
+    let app = App::start().await;
+    let pattern = format!("^{}$", "a".repeat(900));
+    let properties = json!([
+        {"name": "list", "dataType": "ARRAY", "itemType": "STRING", "validators": [{"type": "pattern", "value": pattern}]},
+    ]);
+    let editor = app.client("editor");
+    editor
+        .post("object-types", &json!({"name": "Wide", "displayName": "Wide", "properties": properties}))
+        .expect(201)
+        .await;
+    let wrong = json!({"list": vec!["b"; 600]});
+    let two = json!({"instances": [wrong, {}, wrong, wrong, {}]});
+    let answer = editor.post("object-types/Wide/validate", &two).send().await;
+    assert!(answer.text.len() < 300_000, "{} bytes", answer.text.len());
+    let verdict = answer.expect(200);
+    assert_eq!((&verdict["valid"], &verdict["truncated"]), (&json!(false), &json!(true)));
+    let shown: Vec<_> = verdict["results"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|result| (result["valid"].as_bool().unwrap(), result["errors"].as_array().unwrap().len()))
+        .collect();
+    assert_eq!(shown, [(false, 600), (true, 0), (false, 400), (false, 0), (true, 0)]);
+    let message = verdict["results"][0]["errors"][0]["message"].as_str().unwrap();
+    assert_eq!(message, format!("Must match the pattern ^{}… .", "a".repeat(99)));
+
+    let unknown = json!({"instance": { "\u{1}".repeat(100_000): 1 }});
+    let answer = editor.post("object-types/Wide/validate", &unknown).send().await;
+    assert!(answer.text.len() < 10_000, "{} bytes", answer.text.len());
+    assert_eq!(answer.expect(200)["errors"][0]["code"], "UNKNOWN_PROPERTY");
+}
+
+#[tokio::test]
+async fn a_validation_keeps_to_the_bound_of_answers() {
+    let app = App::with(|settings| settings.set("MAX_RESPONSE_BYTES", 4_096)).await;
+    let editor = app.client("editor");
+    editor.post("object-types", &samples::object_type("Bare")).expect(201).await;
+    let instance: serde_json::Map<_, _> = (0..200).map(|n| (format!("unknown{n}"), json!(n))).collect();
+    let answer = editor.post("object-types/Bare/validate", &json!({ "instance": instance })).send().await;
+    assert!(answer.text.len() <= 4_096, "{} bytes", answer.text.len());
+    let verdict = answer.expect(200);
+    assert_eq!(verdict["truncated"], true);
+    assert!(verdict["errors"].as_array().unwrap().len() > 10);
+}

@@ -184,7 +184,7 @@ async fn tenants_neither_see_nor_reach_each_other(pool: PgPool) {
         assert_eq!(code(oms.object_types.versions(&other, key, None, 10).await), "OBJECT_TYPE_NOT_FOUND");
         assert_eq!(code(oms.object_types.version(&other, key, 1).await), "OBJECT_TYPE_NOT_FOUND");
         assert_eq!(code(oms.object_types.compare(&other, key, 1, 1).await), "OBJECT_TYPE_NOT_FOUND");
-        assert_eq!(code(oms.object_types.validate(&other, key, None, &[json!({})]).await), "OBJECT_TYPE_NOT_FOUND");
+        assert_eq!(code(oms.object_types.validate(&other, key, None, vec![json!({})]).await), "OBJECT_TYPE_NOT_FOUND");
     }
     for target in ["Customer", &customer.id.to_string()] {
         let refused = oms.object_types.create(&other, &referring("Order", "customer", target, false)).await;

@@ -69,8 +69,8 @@ async fn a_deleted_type_is_gone_and_its_name_can_be_taken(pool: PgPool) {
     let second = created(&oms, object("customer")).await;
     assert_ne!(second.id, first.id);
     // By name, that is the living one; the dead one is still found by its id.
-    assert_eq!(oms.object_types.versions(&caller(), &key("Customer"), None, 10).await.unwrap().len(), 1);
-    assert_eq!(oms.object_types.versions(&caller(), &key(&id), None, 10).await.unwrap().len(), 2);
+    assert_eq!(oms.object_types.versions(&caller(), &key("Customer"), None, 10).await.unwrap().items.len(), 1);
+    assert_eq!(oms.object_types.versions(&caller(), &key(&id), None, 10).await.unwrap().items.len(), 2);
     deleted(&oms, "Customer").await;
     created(&oms, object("Customer")).await;
 }
@@ -176,4 +176,75 @@ async fn a_type_is_deleted_and_restored_once(pool: PgPool) {
     for result in restorations.into_iter().filter(Result::is_err) {
         assert_eq!(code(result), "NOT_DELETED");
     }
+}
+
+/// Waits until some statement waits for a lock of another one.
+async fn blocked(pool: &PgPool) {
+    let asked = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    while sqlx::query_scalar::<_, i64>(asked).fetch_one(pool).await.unwrap() == 0 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[sqlx::test(migrator = "crate::postgres::MIGRATOR")]
+async fn a_cascade_takes_links_as_they_are_when_it_comes_to_them(pool: PgPool) {
+    let oms = registry(&pool);
+    for name in ["A", "B", "C"] {
+        created(&oms, object(name)).await;
+    }
+    let kept = linked(&oms, link("Kept", "A", "B")).await;
+    let taken = linked(&oms, link("Taken", "A", "B")).await;
+
+    // Somebody is about to redirect one link and to rename the other when the deletion comes.
+    let mut ahead = pool.begin().await.unwrap();
+    sqlx::query("SELECT FROM link_types FOR UPDATE").execute(&mut *ahead).await.unwrap();
+    let others = async {
+        blocked(&pool).await;
+        created(&oms, object("D")).await;
+        let redirect = "UPDATE link_types SET version = 2, source_object_type_id = \
+            (SELECT id FROM object_types WHERE name = 'D') WHERE id = $1";
+        sqlx::query(redirect).bind(kept.id.0).execute(&mut *ahead).await.unwrap();
+        let rename = "UPDATE link_types SET version = 2, display_name = 'Changed' WHERE id = $1";
+        sqlx::query(rename).bind(taken.id.0).execute(&mut *ahead).await.unwrap();
+        ahead.commit().await.unwrap();
+    };
+    let (acme, target) = (caller(), key("A"));
+    let (deletion, ()) = futures::join!(oms.object_types.delete(&acme, &target, None, true), others);
+    deletion.unwrap();
+
+    let live = oms.link_types.get(&caller(), &key("Kept")).await.unwrap();
+    assert_eq!((live.ends.source.name.as_str(), live.stamp.version), ("D", 2));
+    let last = oms.link_types.version(&caller(), &key(&taken.id.to_string()), 3).await.unwrap();
+    assert_eq!(last.snapshot.definition.display_name, "Changed");
+    let old: String = sqlx::query_scalar(
+        "SELECT old_value->'definition'->>'displayName' FROM audit_logs WHERE entity_id = $1 AND action = 'DELETE'",
+    )
+    .bind(taken.id.0)
+    .fetch_one(&pool)
+    .await
+    .unwrap();
+    assert_eq!(old, "Changed");
+}
+
+#[sqlx::test(migrator = "crate::postgres::MIGRATOR")]
+async fn a_restored_type_and_an_update_close_no_cycle_together(pool: PgPool) {
+    let oms = registry(&pool);
+    created(&oms, object("A")).await;
+    let returning = created(&oms, referring("T", "a", "A", true)).await;
+    deleted(&oms, "T").await;
+
+    // The update waits for A's row with a snapshot in which T is deleted; the restoration must not slip in between.
+    let mut ahead = pool.begin().await.unwrap();
+    sqlx::query("SELECT FROM object_types WHERE name = 'A' FOR UPDATE").execute(&mut *ahead).await.unwrap();
+    let target = returning.id.to_string();
+    let (acme, a, t) = (caller(), key("A"), key(&target));
+    let patch = json!({"properties": [reference("t", &target, true)]});
+    let restore = async {
+        blocked(&pool).await;
+        let (restoration, committed) = futures::join!(oms.object_types.restore(&acme, &t, None), ahead.commit());
+        committed.unwrap();
+        restoration
+    };
+    let (update, restoration) = futures::join!(oms.object_types.update(&acme, &a, &patch, None), restore);
+    assert!(update.is_err() || restoration.is_err(), "both are live and require each other");
 }

@@ -3,10 +3,12 @@ use sqlx::PgPool;
 
 use crate::{
     Registry,
+    audit::AuditFilter,
     entity::{Filter, ListQuery},
     fixture::{at, caller, caller_of, code, created, deleted, object, patched, refusal, registry, with},
     object_type::ObjectType,
     page::{Sort, SortBy},
+    search::SearchQuery,
 };
 
 fn names(types: &[ObjectType]) -> Vec<&str> {
@@ -151,4 +153,38 @@ async fn a_page_has_one_to_two_hundred_items(pool: PgPool) {
     }
     let page = oms.object_types.list(&caller(), &ListQuery::default()).await.unwrap();
     assert_eq!((page.items.len(), page.has_more, page.total), (0, false, None));
+}
+
+#[sqlx::test(migrator = "crate::postgres::MIGRATOR")]
+async fn a_page_takes_no_more_out_of_the_database_than_it_should(pool: PgPool) {
+    let oms = registry(&pool);
+    for name in ["A", "B", "C", "D", "E"] {
+        let size = if name == "D" { 9_000_000 } else { 3_000_000 };
+        created(&oms, with(object(name), json!({"tags": ["heavy"], "metadata": {"text": "x".repeat(size)}}))).await;
+    }
+    let mut list = ListQuery { limit: 200, count: true, ..ListQuery::default() };
+    let mut pages = Vec::new();
+    loop {
+        let page = oms.object_types.list(&caller(), &list).await.unwrap();
+        assert_eq!(page.total, Some(5));
+        pages.push(names(&page.items).join(" "));
+        list.cursor = page.next_cursor().map(str::to_owned);
+        if list.cursor.is_none() {
+            break;
+        }
+    }
+    assert_eq!(pages, ["A B", "C", "D", "E"]);
+
+    let log = oms.audit.list(&caller(), &AuditFilter::default(), None, 200).await.unwrap();
+    assert_eq!((log.items.len(), log.has_more), (1, true));
+    let log = oms.audit.list(&caller(), &AuditFilter::default(), log.next_cursor(), 200).await.unwrap();
+    assert_eq!((log.items.len(), log.has_more), (1, true), "one is greater than any page");
+    let log = oms.audit.list(&caller(), &AuditFilter::default(), log.next_cursor(), 2).await.unwrap();
+    assert_eq!((log.items.len(), log.has_more), (2, true));
+    let log = oms.audit.list(&caller(), &AuditFilter::default(), log.next_cursor(), 2).await.unwrap();
+    assert_eq!((log.items.len(), log.has_more), (1, false));
+
+    let query = SearchQuery { text: "heavy", kind: None, limit: 100 };
+    let found = oms.search.search(&caller(), query).await.unwrap();
+    assert_eq!(found.len(), 2, "as many as fit");
 }

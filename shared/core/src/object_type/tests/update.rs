@@ -53,12 +53,16 @@ async fn of_updates_to_one_version_one_wins_and_without_a_version_none_is_lost(p
 #[sqlx::test(migrator = "crate::postgres::MIGRATOR")]
 async fn a_patch_that_changes_nothing_makes_no_version(pool: PgPool) {
     let oms = registry(&pool);
-    let input = json!({"properties": [reference("parent", "customer", false)], "tags": ["a"]});
+    let input = json!({
+        "properties": [reference("parent", "customer", false)], "tags": ["a", "b"], "metadata": {"far": [1e16]},
+    });
     let made = created(&oms, with(object("Customer"), input)).await;
     let own = made.id.to_string();
     for patch in [
         json!({}),
-        json!({"name": "Customer", "tags": ["a"], "description": null, "changeDescription": "nothing"}),
+        json!({"name": "Customer", "tags": ["a", "b"], "description": null, "changeDescription": "nothing"}),
+        // A set, and a number that PostgreSQL gives back as an integer.
+        json!({"tags": ["b", "a"], "metadata": {"far": [1e16]}}),
         json!({"properties": [reference("parent", "CUSTOMER", false)]}),
         json!({"properties": [reference("parent", &own, false)]}),
         serde_json::to_value(made.view()).unwrap(),
@@ -158,21 +162,22 @@ async fn an_instance_is_validated_against_the_type_of_now_or_of_a_version(pool: 
     let city = |required: bool| json!({"properties": [{"name": "city", "dataType": "STRING", "required": required}]});
     created(&oms, with(object("Address"), city(false))).await;
     patched(&oms, "Address", city(true)).await;
-    let instances = [json!({}), json!({"city": "Ulm"}), json!({"city": 1, "zip": 2})];
+    let instances = vec![json!({}), json!({"city": "Ulm"}), json!({"city": 1, "zip": 2})];
     let codes = async |version| {
-        let faults = oms.object_types.validate(&caller(), &key("address"), version, &instances).await.unwrap();
-        faults.iter().map(|faults| crate::fixture::places(faults)).collect::<Vec<_>>()
+        let verdicts = oms.object_types.validate(&caller(), &key("address"), version, instances.clone()).await.unwrap();
+        assert!(!verdicts.truncated && verdicts.each.iter().all(|one| one.valid == one.faults.is_empty()));
+        verdicts.each.iter().map(|verdict| crate::fixture::places(&verdict.faults)).collect::<Vec<_>>()
     };
     let wrong = at([("/city", "INVALID_DATA_TYPE"), ("/zip", "UNKNOWN_PROPERTY")]);
     assert_eq!(codes(None).await, [at([("/city", "REQUIRED_FIELD_MISSING")]), vec![], wrong.clone()]);
     assert_eq!(codes(Some(1)).await, [vec![], vec![], wrong]);
     let many = vec![json!({}); 1_001];
     assert_eq!(
-        refusal(oms.object_types.validate(&caller(), &key("Address"), None, &many).await),
+        refusal(oms.object_types.validate(&caller(), &key("Address"), None, many).await),
         at([("/instances", "TOO_MANY_ITEMS")])
     );
     assert_eq!(
-        code(oms.object_types.validate(&caller(), &key("Address"), Some(9), &instances).await),
+        code(oms.object_types.validate(&caller(), &key("Address"), Some(9), instances.clone()).await),
         "VERSION_NOT_FOUND"
     );
 }

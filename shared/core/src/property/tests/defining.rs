@@ -333,3 +333,24 @@ fn validators_read_as_they_are_written() {
     assert_eq!(property.validators, [Validator::MinLength(1), Validator::Pattern("^a".into())]);
     assert_eq!(serde_json::to_value(&property.validators).unwrap(), written);
 }
+
+fn with_patterns(patterns: impl Iterator<Item = String>) -> Value {
+    let property = |(n, pattern)| json!({"name": format!("p{n}"), "dataType": "STRING", "validators": [{"type": "pattern", "value": pattern}]});
+    patterns.enumerate().map(property).collect()
+}
+
+#[test]
+fn ordinary_patterns_fit_and_greedy_ones_do_not() {
+    let ordinary = [r"^[\p{L}\s]{1,64}$", r"^[^@]+@[^@]+\.[a-z]{2,63}$", r"^[가-힣]{2,100}$", r"^(\d{3})-?(\d{4})$"];
+    sound(&with_patterns(ordinary.iter().map(|pattern| (*pattern).to_owned())));
+    let (_, faults) = parse(&with_patterns([r"^(\w{100}){100}$".to_owned()].into_iter()));
+    assert_eq!(faults, [("/0/validators/0/value".to_owned(), "INVALID_PATTERN")]);
+}
+
+#[test]
+fn a_type_has_a_limited_number_of_patterns_and_fewer_large_ones() {
+    let (_, faults) = parse(&with_patterns((0..201).map(|n| format!("^{n}$"))));
+    assert_eq!(faults, [("/200/validators".to_owned(), "TOO_MANY_ITEMS")]);
+    let (_, faults) = parse(&with_patterns((0..11).map(|n| format!(r"^{n}\w{{1,8}}$"))));
+    assert_eq!(faults, [("/10/validators/0/value".to_owned(), "INVALID_PATTERN")]);
+}

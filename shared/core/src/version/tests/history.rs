@@ -126,12 +126,25 @@ async fn versions_are_listed_read_and_compared_also_when_the_type_is_gone(pool: 
     let id = key(&first.id.to_string());
     let listed = oms.object_types.versions(&acme, &id, None, 4).await.unwrap();
     use Action::{Create, Delete, Restore, Update};
-    let told: Vec<_> = listed.iter().map(|info| (info.version, info.action)).collect();
+    let told: Vec<_> = listed.items.iter().map(|info| (info.version, info.action)).collect();
     assert_eq!(told, [(6, Delete), (5, Restore), (4, Delete), (3, Update)]);
-    let rest = oms.object_types.versions(&acme, &id, Some(3), 4).await.unwrap();
+    let next = listed.next_cursor().unwrap();
+    let rest = oms.object_types.versions(&acme, &id, Some(next), 4).await.unwrap();
+    assert_eq!(rest.next_cursor(), None);
     let told: Vec<_> =
-        rest.iter().map(|info| (info.version, info.action, info.change_description.as_deref())).collect();
+        rest.items.iter().map(|info| (info.version, info.action, info.change_description.as_deref())).collect();
     assert_eq!(told, [(2, Update, Some("why not")), (1, Create, None)]);
+
+    let other = created(&oms, object("Other")).await;
+    for (context, text, expected) in [
+        (&acme, "Nobody", "OBJECT_TYPE_NOT_FOUND"),
+        (&acme, "Other", "INVALID_CURSOR"),
+        (&acme, &other.id.to_string(), "INVALID_CURSOR"),
+        (&crate::fixture::caller_of("globex"), &first.id.to_string(), "OBJECT_TYPE_NOT_FOUND"),
+    ] {
+        assert_eq!(code(oms.object_types.versions(context, &key(text), Some(next), 4).await), expected, "{text}");
+    }
+    assert_eq!(code(oms.object_types.versions(&acme, &key("Nobody"), Some("?"), 4).await), "OBJECT_TYPE_NOT_FOUND");
 
     for entity in [&first, &second, &third] {
         let version = oms.object_types.version(&acme, &id, entity.stamp.version).await.unwrap();

@@ -60,6 +60,8 @@ impl<E: Store> Service<E> {
                 faults.push(step(&pointer, "name"), FaultKind::NameTaken { kind: E::KIND, name: name.to_string() });
             }
             drafts.push((id, draft));
+            // A batch full of patterns takes long to judge: others get their turn in between.
+            tokio::task::yield_now().await;
         }
         if E::KIND == Kind::LinkType {
             siblings.clear();

@@ -110,7 +110,7 @@ pub(super) fn query(
         sql.push(", ").push_bind(after.id).push(")");
     }
     sql.push(format!(" ORDER BY {column} {direction}, t.id {direction} LIMIT ")).push_bind(i64::from(list.limit) + 1);
-    // The rows come out of `found` in its order, and `ordinality` keeps it from there on.
+    // The rows come out of `found` in its order, which `place` keeps from there on.
     sql.push(
         "), numbered AS (SELECT document, row_number() OVER () AS place, \
             sum(octet_length(document)) OVER (ROWS UNBOUNDED PRECEDING) AS bytes FROM found), \

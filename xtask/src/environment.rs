@@ -154,7 +154,8 @@ impl Environment {
 
     fn build_server(&self) -> Result<()> {
         eprintln!("Building oms-server");
-        let status = interrupt::run(workspace::cargo(&self.root).args(["build", "--workspace", "--bin", "oms-server"]))?;
+        let status =
+            interrupt::run(workspace::cargo(&self.root).args(["build", "--workspace", "--bin", "oms-server"]))?;
         if !status.success() {
             bail!("the server does not compile; mend the errors above, then run this again");
         }

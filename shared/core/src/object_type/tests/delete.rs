@@ -178,10 +178,14 @@ async fn a_type_is_deleted_and_restored_once(pool: PgPool) {
     }
 }
 
-/// Waits until some statement waits for a lock of another one.
-async fn blocked(pool: &PgPool) {
+/// How many statements wait for a lock of another one.
+async fn waiting(pool: &PgPool) -> i64 {
     let asked = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
-    while sqlx::query_scalar::<_, i64>(asked).fetch_one(pool).await.unwrap() == 0 {
+    sqlx::query_scalar(asked).fetch_one(pool).await.unwrap()
+}
+
+async fn blocked(pool: &PgPool) {
+    while waiting(pool).await == 0 {
         tokio::task::yield_now().await;
     }
 }
@@ -233,18 +237,26 @@ async fn a_restored_type_and_an_update_close_no_cycle_together(pool: PgPool) {
     let returning = created(&oms, referring("T", "a", "A", true)).await;
     deleted(&oms, "T").await;
 
-    // The update waits for A's row with a snapshot in which T is deleted; the restoration must not slip in between.
+    // The update waits for A's row with a snapshot in which T is deleted. A restoration that slipped in now would be seen by
+    // the foreign key, and not by the search for cycles. It needs A's row only to be there, so this lock does not hold it.
     let mut ahead = pool.begin().await.unwrap();
-    sqlx::query("SELECT FROM object_types WHERE name = 'A' FOR UPDATE").execute(&mut *ahead).await.unwrap();
+    sqlx::query("SELECT FROM object_types WHERE name = 'A' FOR NO KEY UPDATE").execute(&mut *ahead).await.unwrap();
     let target = returning.id.to_string();
     let (acme, a, t) = (caller(), key("A"), key(&target));
     let patch = json!({"properties": [reference("t", &target, true)]});
+    let restored = std::cell::Cell::new(false);
     let restore = async {
         blocked(&pool).await;
-        let (restoration, committed) = futures::join!(oms.object_types.restore(&acme, &t, None), ahead.commit());
-        committed.unwrap();
+        let restoration = oms.object_types.restore(&acme, &t, None).await;
+        restored.set(true);
         restoration
     };
-    let (update, restoration) = futures::join!(oms.object_types.update(&acme, &a, &patch, None), restore);
+    let release = async {
+        while !restored.get() && waiting(&pool).await < 2 {
+            tokio::task::yield_now().await;
+        }
+        ahead.commit().await.unwrap();
+    };
+    let (update, restoration, ()) = futures::join!(oms.object_types.update(&acme, &a, &patch, None), restore, release);
     assert!(update.is_err() || restoration.is_err(), "both are live and require each other");
 }

@@ -175,15 +175,9 @@ fn components() -> Value {
         schemas::ValidatorInput,
         schemas::PropertyInput,
         schemas::ObjectTypeInput,
-        schemas::ObjectTypePatch,
         schemas::LinkTypeInput,
-        schemas::LinkTypePatch,
-        schemas::ObjectTypeBatch,
-        schemas::LinkTypeBatch,
         schemas::PageInfo,
         schemas::VersionPage,
-        schemas::ObjectTypeComparison,
-        schemas::LinkTypeComparison,
         schemas::ValidationInput,
         schemas::ValidationResult,
         schemas::InstanceResult,
@@ -203,7 +197,35 @@ fn components() -> Value {
             "properties": { "data": { "type": "array", "items": items }, "page": reference("PageInfo") },
         })
     };
-    for kind in ["ObjectType", "LinkType"] {
+    for (kind, id) in [("ObjectType", "objectTypeId"), ("LinkType", "linkTypeId")] {
+        let input = format!("{kind}Input");
+        let mut patch = all.get(&input).cloned().unwrap_or_default();
+        if let Some(patch) = patch.as_object_mut() {
+            patch.remove("required");
+            let description =
+                "A merge patch (RFC 7396): what is absent stays, null takes away, a list is replaced as a whole";
+            patch.insert("description".to_owned(), json!(description));
+        }
+        all.insert(format!("{kind}Patch"), patch);
+        all.insert(
+            format!("{kind}Batch"),
+            json!({
+                "type": "object", "required": ["items"],
+                "properties": { "items": { "type": "array", "items": reference(&input), "minItems": 1, "maxItems": 1000 } },
+            }),
+        );
+        all.insert(
+            format!("{kind}Comparison"),
+            json!({
+                "type": "object", "required": [id, "version1", "version2", "changes"],
+                "properties": {
+                    id: { "type": "string", "format": "uuid" },
+                    "version1": { "type": "integer" },
+                    "version2": { "type": "integer" },
+                    "changes": { "type": "array", "items": reference("FieldChange") },
+                },
+            }),
+        );
         let list = json!({ "type": "array", "items": answered(kind) });
         all.insert(format!("{kind}Page"), page(answered(kind)));
         all.insert(

@@ -4,12 +4,8 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use oms_core::{
-    api_key::ApiKey,
-    audit::AuditEntry,
-    definition::DatasetReference,
-    link_type::Cardinality,
-    property::DataType,
-    version::{FieldChange, VersionInfo},
+    api_key::ApiKey, audit::AuditEntry, definition::DatasetReference, link_type::Cardinality, property::DataType,
+    version::VersionInfo,
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -79,25 +75,6 @@ inputs! {
         #[schema(min_length = 1, max_length = 1000)]
         change_description: Option<String>,
     }
-    /// A merge patch of an object type: what is absent stays, null takes away.
-    ObjectTypePatch {
-        #[schema(max_length = 64, pattern = "^[a-zA-Z][a-zA-Z0-9_]*$")]
-        name: Option<String>,
-        #[schema(min_length = 1, max_length = 255)]
-        display_name: Option<String>,
-        #[schema(max_length = 65536)]
-        description: Option<String>,
-        #[schema(min_length = 1, max_length = 64)]
-        category: Option<String>,
-        #[schema(max_items = 100)]
-        tags: Option<Vec<String>>,
-        /// All properties: the list is replaced as a whole.
-        properties: Option<Vec<PropertyInput>>,
-        base_datasets: Option<Vec<DatasetReference>>,
-        metadata: Option<BTreeMap<String, Value>>,
-        #[schema(min_length = 1, max_length = 1000)]
-        change_description: Option<String>,
-    }
     /// A link type to be created.
     LinkTypeInput {
         #[schema(max_length = 64, pattern = "^[a-zA-Z][a-zA-Z0-9_]*$")]
@@ -121,37 +98,6 @@ inputs! {
         #[schema(min_length = 1, max_length = 1000)]
         change_description: Option<String>,
     }
-    /// A merge patch of a link type: what is absent stays, null takes away.
-    LinkTypePatch {
-        #[schema(max_length = 64, pattern = "^[a-zA-Z][a-zA-Z0-9_]*$")]
-        name: Option<String>,
-        #[schema(min_length = 1, max_length = 255)]
-        display_name: Option<String>,
-        source: Option<String>,
-        target: Option<String>,
-        cardinality: Option<Cardinality>,
-        #[schema(max_length = 65536)]
-        description: Option<String>,
-        #[schema(min_length = 1, max_length = 64)]
-        category: Option<String>,
-        #[schema(max_items = 100)]
-        tags: Option<Vec<String>>,
-        properties: Option<Vec<PropertyInput>>,
-        base_datasets: Option<Vec<DatasetReference>>,
-        metadata: Option<BTreeMap<String, Value>>,
-        #[schema(min_length = 1, max_length = 1000)]
-        change_description: Option<String>,
-    }
-    /// Object types to be created together.
-    ObjectTypeBatch {
-        #[schema(min_items = 1, max_items = 1000)]
-        items: Vec<ObjectTypeInput>,
-    }
-    /// Link types to be created together.
-    LinkTypeBatch {
-        #[schema(min_items = 1, max_items = 1000)]
-        items: Vec<LinkTypeInput>,
-    }
     /// Where the next page starts.
     PageInfo {
         /// Null on the last page.
@@ -164,22 +110,6 @@ inputs! {
     VersionPage {
         data: Vec<VersionInfo>,
         page: PageInfo,
-    }
-    /// What changed between two versions.
-    ObjectTypeComparison {
-        object_type_id: Uuid,
-        version1: i32,
-        version2: i32,
-        /// Without values where the answer has no room for them.
-        changes: Vec<FieldChange>,
-    }
-    /// What changed between two versions.
-    LinkTypeComparison {
-        link_type_id: Uuid,
-        version1: i32,
-        version2: i32,
-        /// Without values where the answer has no room for them.
-        changes: Vec<FieldChange>,
     }
     /// One instance, or up to 1,000.
     ValidationInput {

@@ -92,6 +92,8 @@ async fn an_ontology_is_imported_once_reads_back_and_is_found() {
     };
     assert_eq!(search("q=postal%20address").await[0], "PostalAddress");
     assert!(search("q=adress&limit=100").await.contains(&json!("PostalAddress")), "with a typing error");
+    client.post("object-types", &json!({"name": "Customer", "displayName": "Customer"})).expect(201).await;
+    assert_eq!(search("q=custmer").await[0], "Customer", "with a letter lost in the middle");
     let version = client.get("object-types/PostalAddress").v2().expect(200).await["version"].as_i64().unwrap();
     client.patch("object-types/PostalAddress", version, &json!({"displayName": "우리집우편주소록"})).expect(200).await;
     assert_eq!(search("q=%EC%9A%B0%ED%8E%B8%EC%A3%BC%EC%86%8C").await, ["PostalAddress"], "Korean, by its middle");

@@ -12,9 +12,9 @@ pub(super) struct HitRow {
     pub(super) document: String,
 }
 
-/// An exact name first, then full text; similar spelling is looked at only when that does not fill the answer. It counts less than a word in a
-/// name, and more than a word in a description; of equals, the shorter text is nearer. Results end where they no longer fit
-/// into [`MAX_PAGE_BYTES`].
+/// An exact name first, then full text. Similar spelling is looked at only when that does not fill the answer; it counts less
+/// than a word in a name and more than a word in a description, and of equals the shorter text is nearer. Results end where
+/// they no longer fit into [`MAX_PAGE_BYTES`].
 pub(super) async fn search(
     db: impl PgExecutor<'_>,
     tenant: &TenantId,
@@ -27,42 +27,49 @@ pub(super) async fn search(
         r#"WITH query AS (
             SELECT to_tsquery('simple', $2) || to_tsquery('english', $2) AS words
         ), hits AS (
-            (SELECT 'object_type' AS kind, t.id, t.name, replace(lower(t.name), '_', '') = $3 AS exact, ts_rank(t.search, words) AS score
+            (SELECT 'object_type' AS kind, t.id, t.name,
+                ts_rank(t.search, words) + 10 * (replace(lower(t.name), '_', '') = $3)::integer AS score
             FROM object_types t, query
             WHERE $6 AND t.tenant_id = $1 AND NOT t.is_deleted AND t.search @@ words
-            ORDER BY exact DESC, score DESC, length(t.name), t.name LIMIT $5)
+            ORDER BY score DESC, length(t.name), t.name LIMIT $5)
             UNION ALL
-            (SELECT 'link_type', t.id, t.name, replace(lower(t.name), '_', '') = $3 AS exact, ts_rank(t.search, words) AS score
+            (SELECT 'link_type', t.id, t.name,
+                ts_rank(t.search, words) + 10 * (replace(lower(t.name), '_', '') = $3)::integer AS score
             FROM link_types t, query
             WHERE $7 AND t.tenant_id = $1 AND NOT t.is_deleted AND t.search @@ words
-            ORDER BY exact DESC, score DESC, length(t.name), t.name LIMIT $5)
+            ORDER BY score DESC, length(t.name), t.name LIMIT $5)
         ), alike AS (
-            (SELECT 'object_type' AS kind, t.id, t.name, false AS exact, 0.25 * word_similarity($4, t.search_text) + 0.25 * similarity($4, t.search_text) AS score
+            (SELECT 'object_type' AS kind, t.id, t.name,
+                0.25 * word_similarity($4, t.search_text) + 0.25 * similarity($4, t.search_text) AS score
             FROM object_types t
             WHERE $6 AND (SELECT count(*) FROM hits) < $5 AND t.tenant_id = $1 AND NOT t.is_deleted
                 AND $4 <% t.search_text AND NOT EXISTS (SELECT FROM hits h WHERE h.id = t.id)
             ORDER BY score DESC, length(t.name), t.name LIMIT $5)
             UNION ALL
-            (SELECT 'link_type', t.id, t.name, false, 0.25 * word_similarity($4, t.search_text) + 0.25 * similarity($4, t.search_text) AS score
+            (SELECT 'link_type', t.id, t.name,
+                0.25 * word_similarity($4, t.search_text) + 0.25 * similarity($4, t.search_text) AS score
             FROM link_types t
             WHERE $7 AND (SELECT count(*) FROM hits) < $5 AND t.tenant_id = $1 AND NOT t.is_deleted
                 AND $4 <% t.search_text AND NOT EXISTS (SELECT FROM hits h WHERE h.id = t.id)
             ORDER BY score DESC, length(t.name), t.name LIMIT $5)
         ), best AS (
-            SELECT * FROM (SELECT * FROM hits UNION ALL SELECT * FROM alike) found
-            ORDER BY exact DESC, score DESC, length(name), name LIMIT $5
+            SELECT *, row_number() OVER (ORDER BY score DESC, length(name), name) AS place
+            FROM (SELECT * FROM hits UNION ALL SELECT * FROM alike) found
+            ORDER BY place LIMIT $5
+        ), documents AS (
+            SELECT b.kind, b.score, b.place, coalesce(
+                (SELECT object_type_document(t, references_of($1, t.id)) FROM object_types t
+                    WHERE b.kind = 'object_type' AND t.tenant_id = $1 AND t.id = b.id),
+                (SELECT link_type_document(t, s.name, g.name, references_of($1, t.id)) FROM link_types t
+                    JOIN object_types s ON s.tenant_id = $1 AND s.id = t.source_object_type_id
+                    JOIN object_types g ON g.tenant_id = $1 AND g.id = t.target_object_type_id
+                    WHERE b.kind = 'link_type' AND t.tenant_id = $1 AND t.id = b.id))::text AS document
+            FROM best b
+        ), sized AS (
+            SELECT *, sum(octet_length(document)) OVER (ORDER BY place) AS bytes FROM documents
         )
-        SELECT kind AS "kind!", score AS "score!", document AS "document!" FROM (
-        SELECT found.*, row_number() OVER () AS place, sum(octet_length(document)) OVER (ROWS UNBOUNDED PRECEDING) AS bytes
-        FROM (SELECT b.kind, (b.score + 10 * b.exact::integer)::real AS score, coalesce(
-            (SELECT object_type_document(t, references_of($1, t.id)) FROM object_types t
-                WHERE b.kind = 'object_type' AND t.tenant_id = $1 AND t.id = b.id),
-            (SELECT link_type_document(t, s.name, g.name, references_of($1, t.id)) FROM link_types t
-                JOIN object_types s ON s.tenant_id = $1 AND s.id = t.source_object_type_id
-                JOIN object_types g ON g.tenant_id = $1 AND g.id = t.target_object_type_id
-                WHERE b.kind = 'link_type' AND t.tenant_id = $1 AND t.id = b.id))::text AS document
-        FROM best b ORDER BY b.exact DESC, b.score DESC, length(b.name), b.name) found
-        ) numbered WHERE place = 1 OR bytes <= $8 ORDER BY place"#,
+        SELECT kind AS "kind!", score::real AS "score!", document AS "document!"
+        FROM sized WHERE place = 1 OR bytes <= $8 ORDER BY place"#,
         tenant.as_str(),
         words.tsquery,
         words.squashed,

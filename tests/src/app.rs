@@ -7,6 +7,7 @@ use oms_core::{
     config::{PostgresConfig, RedisConfig, Source},
 };
 use oms_edge::{Edge, EdgeConfig};
+use oms_graphql::GraphqlConfig;
 use sqlx::PgPool;
 use tokio::{net::TcpListener, task::AbortHandle};
 
@@ -49,10 +50,11 @@ impl App {
         let postgres = PostgresConfig::read(&mut source);
         let redis = RedisConfig::read(&mut source);
         let edge = EdgeConfig::read(&mut source);
+        let graphql = GraphqlConfig::read(&mut source);
         source.finish().unwrap();
 
         let registry = Registry::connect_lazy(&postgres, &redis).unwrap();
-        let router = oms_rest::router(Edge::new(edge, registry));
+        let router = oms_server::router(&Edge::new(edge, registry), graphql);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let service = router.into_make_service_with_connect_info::<SocketAddr>();

@@ -13,6 +13,7 @@ mod app;
 mod client;
 mod database;
 mod environment;
+mod graphql;
 mod postgres_proxy;
 mod program;
 mod redaction;

@@ -1,13 +1,14 @@
-//! A proxy in front of PostgreSQL that counts statements as they pass on the wire, and can cut or freeze connections.
+//! A proxy in front of PostgreSQL that notes statements as they pass on the wire, and can cut or freeze connections.
 //!
 //! It reads the frontend's side of protocol 3.0: an `Execute`, or a simple `Query`, is one round trip of the service. Not
-//! counted are the preparation of a statement, which happens once per connection, and a bare `COMMIT` or `ROLLBACK`.
+//! noted are the preparation of a statement, which happens once per connection, and a bare `COMMIT` or `ROLLBACK`.
 
 use std::{
+    collections::HashMap,
     net::SocketAddr,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
 };
 
@@ -32,7 +33,7 @@ pub struct PostgresProxy {
 
 #[derive(Debug, Default)]
 struct State {
-    statements: AtomicU64,
+    statements: Mutex<Vec<String>>,
     is_cut: AtomicBool,
     is_frozen: watch::Sender<bool>,
     connections: Mutex<JoinSet<()>>,
@@ -63,7 +64,7 @@ impl PostgresProxy {
     /// How many statements have passed so far.
     #[must_use]
     pub fn statements(&self) -> u64 {
-        self.state.statements.load(Ordering::SeqCst)
+        self.state.statements.lock().unwrap().len() as u64
     }
 
     /// Runs something and tells how many statements passed meanwhile.
@@ -71,6 +72,13 @@ impl PostgresProxy {
         let before = self.statements();
         let done = work.await;
         (done, self.statements() - before)
+    }
+
+    /// Runs something and gives the text of the statements that passed meanwhile.
+    pub async fn read<T>(&self, work: impl Future<Output = T>) -> (T, Vec<String>) {
+        let before = self.state.statements.lock().unwrap().len();
+        let done = work.await;
+        (done, self.state.statements.lock().unwrap()[before..].to_vec())
     }
 
     /// Breaks every connection and refuses new ones.
@@ -125,9 +133,9 @@ async fn read_along(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, state: &Sta
     while let Ok(length @ 1..) = from.read(&mut buffer).await {
         // Its sender lives as long as the proxy.
         let _ = state.is_frozen.subscribe().wait_for(|is_frozen| !is_frozen).await;
-        // Counted before it is passed on: whoever has its answer finds it counted.
+        // Noted before it is passed on: whoever has its answer finds it noted.
         let statements = frontend.read(&buffer[..length]);
-        state.statements.fetch_add(statements, Ordering::SeqCst);
+        state.statements.lock().unwrap().extend(statements);
         if to.write_all(&buffer[..length]).await.is_err() {
             return;
         }
@@ -143,14 +151,18 @@ struct Frontend {
     skip: usize,
     /// Whether the untyped start-up message is behind us.
     started: bool,
+    /// The text of each statement that was prepared, by its name.
+    prepared: HashMap<Vec<u8>, String>,
+    /// The text of the statement whose parameters came last.
+    bound: String,
 }
 
 impl Frontend {
-    /// Takes the next bytes and tells how many statements became complete with them.
-    fn read(&mut self, mut bytes: &[u8]) -> u64 {
+    /// Takes the next bytes and gives the statements that became complete with them.
+    fn read(&mut self, mut bytes: &[u8]) -> Vec<String> {
         const SSL_REQUEST: u32 = 80_877_103;
         const GSS_REQUEST: u32 = 80_877_104;
-        let mut statements = 0;
+        let mut statements = Vec::new();
         loop {
             let skipped = self.skip.min(bytes.len());
             self.skip -= skipped;
@@ -170,9 +182,27 @@ impl Frontend {
                     // The server answers these two with one byte, and the start-up message follows.
                     self.started = !matches!(code, SSL_REQUEST | GSS_REQUEST);
                 }
-                b'Q' if self.pending.len() < total => return statements,
-                b'Q' => statements += u64::from(!ends_a_transaction(&self.pending[5..total])),
-                b'E' => statements += 1,
+                b'Q' | b'P' if self.pending.len() < total => return statements,
+                b'Q' => {
+                    let [text] = texts(&self.pending[5..total]);
+                    if !ends_a_transaction(text) {
+                        statements.push(String::from_utf8_lossy(text).into_owned());
+                    }
+                }
+                b'P' => {
+                    let [name, text] = texts(&self.pending[5..total]);
+                    self.prepared.insert(name.to_vec(), String::from_utf8_lossy(text).into_owned());
+                }
+                b'B' => {
+                    // Parameters follow the two names, and may be long.
+                    let body = &self.pending[5..self.pending.len().min(total)];
+                    if body.iter().filter(|byte| **byte == 0).count() < 2 {
+                        return statements;
+                    }
+                    let [_portal, name] = texts(body);
+                    self.bound = self.prepared.get(name).cloned().unwrap_or_default();
+                }
+                b'E' => statements.push(self.bound.clone()),
                 _ => {}
             }
             let rest = self.pending.split_off(total.min(self.pending.len()));
@@ -190,9 +220,15 @@ impl Frontend {
     }
 }
 
+/// The texts that a message begins with, each of which ends with a zero.
+fn texts<const COUNT: usize>(body: &[u8]) -> [&[u8]; COUNT] {
+    let mut parts = body.split(|byte| *byte == 0);
+    [(); COUNT].map(|()| parts.next().unwrap_or_default())
+}
+
 fn ends_a_transaction(query: &[u8]) -> bool {
     let text = String::from_utf8_lossy(query);
-    let text = text.trim_end_matches('\0').trim().trim_end_matches(';');
+    let text = text.trim().trim_end_matches(';');
     text.eq_ignore_ascii_case("COMMIT") || text.eq_ignore_ascii_case("ROLLBACK")
 }
 
@@ -217,7 +253,8 @@ mod tests {
             message(b'p', b"secret\0"),
             message(b'P', b"s\0SELECT 1\0\0\0"),
             message(b'S', b""),
-            message(b'B', &[b'E'; 100_000]),
+            message(b'P', b"t\0SELECT 2\0\0\0"),
+            message(b'B', &[b"\0s\0".as_slice(), &[b'E'; 100_000]].concat()),
             message(b'E', b"\0\0\0\0\0"),
             message(b'S', b""),
             message(b'Q', b"BEGIN; SELECT 1\0"),
@@ -229,8 +266,8 @@ mod tests {
     }
 
     #[test]
-    fn executes_and_queries_count_and_the_end_of_a_transaction_does_not() {
-        assert_eq!(Frontend::default().read(&session()), 2);
+    fn executes_and_queries_are_noted_and_the_end_of_a_transaction_is_not() {
+        assert_eq!(Frontend::default().read(&session()), ["SELECT 1", "BEGIN; SELECT 1"]);
     }
 
     #[test]
@@ -238,8 +275,8 @@ mod tests {
         let session = session();
         for size in [1, 3, 7, 4_096] {
             let mut frontend = Frontend::default();
-            let counted: u64 = session.chunks(size).map(|chunk| frontend.read(chunk)).sum();
-            assert_eq!(counted, 2, "{size} bytes at a time");
+            let read: Vec<_> = session.chunks(size).flat_map(|chunk| frontend.read(chunk)).collect();
+            assert_eq!(read, ["SELECT 1", "BEGIN; SELECT 1"], "{size} bytes at a time");
         }
     }
 }

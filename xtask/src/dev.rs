@@ -143,6 +143,7 @@ pub fn tokens(secret: &str) -> Result<BTreeMap<String, String>> {
 fn announce(dev: &Dev, end: &str) {
     println!("\nOMS is up. {end}");
     println!("  REST       {}/api/v1   (page: {}/docs)", dev.http_url, dev.http_url);
+    println!("  GraphQL    {}/graphql  (GraphiQL in a browser)", dev.http_url);
     if let Some(metrics) = &dev.metrics_url {
         println!("  metrics    {metrics}");
     }

@@ -206,8 +206,9 @@ impl Services {
         command.envs(self.variables())
     }
 
-    fn variables(&self) -> [(&'static str, &str); 8] {
+    fn variables(&self) -> [(&'static str, &str); 9] {
         [
+            ("SERVER_MODE", "development"),
             ("SERVICE_NAME", "oms"),
             ("SERVER_HOST", "127.0.0.1"),
             ("DATABASE_URL", &self.database_url),

@@ -1,5 +1,6 @@
 //! What has to be on the machine, and how it gets there. Every function says what it installs before it does.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -9,38 +10,17 @@ use nix::unistd::geteuid;
 use crate::services::{Binaries, Redis};
 use crate::{interrupt, state, workspace};
 
+/// The major version that Debian 12 has.
+const OLDEST_NODE: u32 = 18;
+
 /// PostgreSQL and Redis, from the system's packages.
 pub fn services() -> Result<()> {
-    let postgres = Binaries::find(None).is_none();
-    let redis = !Redis::is_installed();
-    if !postgres && !redis {
-        return Ok(());
-    }
     let by_hand = "install PostgreSQL 15 or newer and Redis 6 or newer, then run this again";
-    if runs("apt-get") {
-        let packages: Vec<&str> = [(postgres, "postgresql"), (redis, "redis-server")]
-            .into_iter()
-            .filter_map(|(missing, package)| missing.then_some(package))
-            .collect();
-        eprintln!("Installing with apt-get: {}", packages.join(" "));
-        eprintln!("  (the packages may start services of their own; OMS does not use those)");
-        // Without the lists of a fresh machine no package is found; old lists may still do when this fails.
-        let _ = system("apt-get", &["update", "-qq"]);
-        system("apt-get", &[&["install", "-y", "-qq", "--no-install-recommends"], packages.as_slice()].concat())
-            .with_context(|| by_hand.to_owned())?;
-    } else if runs("brew") {
-        let packages: Vec<&str> = [(postgres, "postgresql@17"), (redis, "redis")]
-            .into_iter()
-            .filter_map(|(missing, package)| missing.then_some(package))
-            .collect();
-        eprintln!("Installing with brew: {}", packages.join(" "));
-        let status = Command::new("brew").arg("install").args(&packages).stdin(Stdio::null()).status()?;
-        if !status.success() {
-            bail!("brew failed; {by_hand}");
-        }
-    } else {
-        bail!("neither apt-get nor brew is here; {by_hand}");
-    }
+    let wanted = [
+        (Binaries::find(None).is_some(), "postgresql", "postgresql@17"),
+        (Redis::is_installed(), "redis-server", "redis"),
+    ];
+    packages(&wanted, by_hand)?;
     if Binaries::find(None).is_none() {
         bail!(
             "this system's packages have no PostgreSQL 15 or newer; add the packages of postgresql.org \
@@ -49,6 +29,71 @@ pub fn services() -> Result<()> {
     }
     if !Redis::is_installed() {
         bail!("redis-server and redis-cli are not found after their installation; {by_hand}");
+    }
+    Ok(())
+}
+
+/// Node.js from the system's packages, and the JavaScript clients that the black-box tests run.
+pub fn clients(root: &Path) -> Result<()> {
+    node()?;
+    let folder = root.join("tests/clients");
+    let (lock, modules) = (folder.join("package-lock.json"), folder.join("node_modules"));
+    let wanted = fs::read(&lock).with_context(|| format!("cannot read {}", lock.display()))?;
+    // npm removes all of node_modules first: this copy is there only after everything else is.
+    let installed = modules.join(".installed-package-lock.json");
+    if fs::read(&installed).is_ok_and(|installed| installed == wanted) {
+        return Ok(());
+    }
+    eprintln!("Installing the JavaScript clients of the tests with npm into {}", modules.display());
+    let npm = ["ci", "--prefer-offline", "--loglevel=error"];
+    if !interrupt::run(Command::new("npm").args(npm).current_dir(&folder))?.success() {
+        bail!("npm could not install them, see above; with a network, run this again");
+    }
+    fs::write(&installed, wanted).with_context(|| format!("cannot write {}", installed.display()))
+}
+
+fn node() -> Result<()> {
+    let by_hand = format!("install Node.js {OLDEST_NODE} or newer with npm (https://nodejs.org), then run this again");
+    packages(&[(node_is_here(), "nodejs", "node"), (runs("npm"), "npm", "node")], &by_hand)?;
+    if !node_is_here() || !runs("npm") {
+        bail!("this system's packages have no Node.js {OLDEST_NODE} or newer with npm; {by_hand}");
+    }
+    Ok(())
+}
+
+fn node_is_here() -> bool {
+    let printed = Command::new("node").arg("--version").stderr(Stdio::null()).output();
+    printed.is_ok_and(|printed| node_major(&String::from_utf8_lossy(&printed.stdout)) >= Some(OLDEST_NODE))
+}
+
+/// `printed` is as in `v18.20.4`.
+fn node_major(printed: &str) -> Option<u32> {
+    printed.strip_prefix('v')?.split('.').next()?.parse().ok()
+}
+
+/// Installs packages of the system that are not here yet; each has a name for apt-get and one for brew.
+fn packages(wanted: &[(bool, &str, &str)], by_hand: &str) -> Result<()> {
+    let missing = wanted.iter().filter(|(here, ..)| !here);
+    let (debian, mut brewed): (Vec<&str>, Vec<&str>) = missing.map(|(_, debian, brewed)| (debian, brewed)).unzip();
+    if debian.is_empty() {
+        return Ok(());
+    }
+    if runs("apt-get") {
+        eprintln!("Installing with apt-get: {}", debian.join(" "));
+        eprintln!("  (packages may start services of their own; OMS does not use those)");
+        // Without the lists of a fresh machine no package is found; old lists may still do when this fails.
+        let _ = system("apt-get", &["update", "-qq"]);
+        system("apt-get", &[&["install", "-y", "-qq", "--no-install-recommends"], debian.as_slice()].concat())
+            .with_context(|| by_hand.to_owned())?;
+    } else if runs("brew") {
+        brewed.dedup();
+        eprintln!("Installing with brew: {}", brewed.join(" "));
+        let status = Command::new("brew").arg("install").args(&brewed).stdin(Stdio::null()).status()?;
+        if !status.success() {
+            bail!("brew failed; {by_hand}");
+        }
+    } else {
+        bail!("neither apt-get nor brew is here; {by_hand}");
     }
     Ok(())
 }
@@ -103,7 +148,7 @@ pub fn cargo_lambda(root: &Path) -> Result<PathBuf> {
     }
     if runs("python3") {
         eprintln!("Installing cargo-lambda with pip into {}", venv.display());
-        std::fs::create_dir_all(&tools)?;
+        fs::create_dir_all(&tools)?;
         let made = interrupt::run(Command::new("python3").args(["-m", "venv"]).arg(&venv))?;
         let done = made.success()
             && interrupt::run(Command::new(venv.join("bin/python")).args([
@@ -156,4 +201,15 @@ fn system(program: &str, arguments: &[&str]) -> Result<()> {
         bail!("{program} {} failed", arguments.join(" "));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::node_major;
+
+    #[test]
+    fn the_major_version_of_node_is_a_number() {
+        assert_eq!(["v18.20.4\n", "v9.0.0", "", "node"].map(node_major), [Some(18), Some(9), None, None]);
+        assert!(None < Some(0), "an unknown one is not enough");
+    }
 }

@@ -12,7 +12,7 @@ use crate::{dev, install, interrupt, ports, wait, workspace};
 /// The first choice; that of cargo-lambda itself.
 const PORT: u16 = 9000;
 
-/// Serves the REST function at one base URL until Ctrl-C.
+/// Serves the functions at one base URL until Ctrl-C.
 pub fn lambda() -> Result<()> {
     let environment = Environment::open("lambda")?;
     let lock = environment.state.lock()?;
@@ -31,8 +31,9 @@ fn start(environment: &Environment) -> Result<std::process::Child> {
     let cargo_lambda = install::cargo_lambda(&environment.root)?;
     // As cargo-lambda would build it at the first request, while the client waits.
     eprintln!("Building the functions");
-    if !interrupt::run(workspace::cargo(&environment.root).args(["build", "--bin", "rest"]))?.success() {
-        bail!("the function does not compile; mend the errors above, then run this again");
+    let functions = ["build", "--workspace", "--bin", "rest", "--bin", "graphql"];
+    if !interrupt::run(workspace::cargo(&environment.root).args(functions))?.success() {
+        bail!("a function does not compile; mend the errors above, then run this again");
     }
     let services = environment.start_services()?;
     let port = ports::free_from(PORT)?;
@@ -65,7 +66,7 @@ fn start(environment: &Environment) -> Result<std::process::Child> {
         tokens: dev::tokens(&services.jwt_secret)?,
     };
     environment.state.write_dev(&dev)?;
-    println!("\nThe REST function is at {}/api/v1. Ctrl-C ends it.", dev.http_url);
+    println!("\nREST is at {0}/api/v1, GraphQL at {0}/graphql. Ctrl-C ends them.", dev.http_url);
     if let Some(token) = dev.tokens.get("admin") {
         println!("\nTry it:\n  curl -H 'Authorization: Bearer {token}' {}/api/v1/object-types\n", dev.http_url);
     }

@@ -45,12 +45,18 @@ pub fn lint() -> Result<()> {
     Ok(())
 }
 
-/// Writes the query data of `.sqlx` anew.
+/// Writes anew what is generated and committed: the query data of `.sqlx` and the GraphQL schema.
 pub fn prepare() -> Result<()> {
-    if !sqlx_prepare(&workspace::root()?, false)? {
+    let root = workspace::root()?;
+    if !sqlx_prepare(&root, false)? {
         bail!("the query data could not be written; mend the errors above, then run this again");
     }
-    println!("Wrote .sqlx; commit it.");
+    // The test that compares the schema writes it when it is told to.
+    let schema = ["test", "--quiet", "--package", "oms-graphql", "--lib", "the_committed_schema"];
+    if !runs(workspace::cargo(&root).args(schema).env("UPDATE_SCHEMA", "1"))? {
+        bail!("the GraphQL schema could not be written; mend the errors above, then run this again");
+    }
+    println!("Wrote .sqlx and functions/graphql/schema.graphql; commit them.");
     Ok(())
 }
 

@@ -63,7 +63,7 @@ enum Task {
     Lambda,
     /// Check formatting, clippy, the query data in .sqlx, and the dependencies
     Lint,
-    /// Write the query data in .sqlx anew
+    /// Write the query data in .sqlx and the GraphQL schema anew
     Prepare,
     /// Run every test on a temporary PostgreSQL and Redis
     Test {

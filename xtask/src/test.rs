@@ -11,6 +11,7 @@ use crate::{install, interrupt, workspace};
 pub fn test(arguments: &[String]) -> Result<ExitCode> {
     let root = workspace::root()?;
     install::services()?;
+    install::clients(&root)?;
     // The black-box tests run the finished programs, which `cargo test` alone does not build.
     if !interrupt::run(workspace::cargo(&root).args(["build", "--workspace", "--bins"]))?.success() {
         bail!("the workspace does not compile; mend the errors above, then run this again");

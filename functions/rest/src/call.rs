@@ -3,20 +3,14 @@
 use axum::extract::{FromRequestParts, RawPathParams};
 use http::{HeaderMap, Method, request::Parts};
 use oms_core::{
-    context::Context,
-    error::Error,
-    fault::{FaultKind, Location},
-    idempotency::IdempotencyKey,
-    input::parameter,
-    name::TypeKey,
+    context::Context, error::Error, fault::FaultKind, idempotency::IdempotencyKey, input::parameter, name::TypeKey,
 };
-use oms_edge::{ApiError, Caller, Cause, Locale, RequestInfo};
+use oms_edge::{ApiError, Caller, Cause, Locale, RequestInfo, request::idempotency_key};
 use sha2::{Digest, Sha256};
 
 use crate::query::Query;
 
 const API_VERSION: &str = "x-api-version";
-const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
 /// The shape of object types in answers (specification 16.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,12 +79,7 @@ impl Call {
     /// The context of a write: with the idempotency key, bound to method, path, query, body and precondition.
     pub(crate) fn writing(&self, body_hash: &[u8]) -> Result<Context, Error> {
         let mut context = self.context.clone();
-        let Some(value) = self.headers.get(IDEMPOTENCY_KEY) else { return Ok(context) };
-        let key = value.to_str().ok().filter(|key| (1..=255).contains(&key.len()));
-        let Some(key) = key else {
-            let kind = FaultKind::Malformed { expected: "1 to 255 visible ASCII characters" };
-            return Err(Error::fault(oms_core::error::Code::InvalidRequest, Location::Header("Idempotency-Key"), kind));
-        };
+        let Some(key) = idempotency_key(&self.headers)? else { return Ok(context) };
         let mut hash = Sha256::new();
         hash.update(body_hash);
         hash.update(&self.query);

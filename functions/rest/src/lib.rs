@@ -24,8 +24,8 @@ use oms_edge::Edge;
 
 pub use openapi::document;
 
-/// The complete REST router.
-pub fn router(edge: Edge) -> Router {
+/// The routes of REST, to be handed to [`oms_edge::protect`].
+pub fn routes(edge: &Edge) -> Router {
     let mut api = Router::new();
     for operation in operations() {
         api = api.route(&operation.path, operation.handler);
@@ -33,12 +33,10 @@ pub fn router(edge: Edge) -> Router {
     let api_key_header = edge.config.api_key_header.clone();
     // Made when it is first asked for: a cold start does not wait for it.
     let document = Arc::new(LazyLock::new(move || serde_json::to_vec(&document(&api_key_header)).unwrap_or_default()));
-    let router = oms_edge::authenticated(api, &edge)
+    oms_edge::authenticated(api, edge)
         .with_state(edge.clone())
         .route("/openapi.json", get(async move || answer::body(StatusCode::OK, document.to_vec())))
         .merge(utoipa_swagger_ui::SwaggerUi::new("/docs").config(utoipa_swagger_ui::Config::from("/openapi.json")))
-        .merge(oms_edge::health::router(&edge));
-    oms_edge::protect(router, &edge)
 }
 
 /// Every operation that needs a caller.

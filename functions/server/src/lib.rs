@@ -1,4 +1,4 @@
-//! All functions in one process: REST on `SERVER_PORT`, metrics on `METRICS_PORT`, and what has to be done now and then.
+//! All functions in one process: REST and GraphQL on `SERVER_PORT`, metrics on `METRICS_PORT`, and what has to be done now and then.
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -9,6 +9,7 @@ use anyhow::Context;
 use axum::Router;
 use oms_core::{Registry, config::Source};
 use oms_edge::{Edge, EdgeConfig};
+use oms_graphql::GraphqlConfig;
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 
 /// Where the server listens, and how it ends.
@@ -16,7 +17,7 @@ use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 pub struct ServerConfig {
     /// `SERVER_HOST`: the address to listen on.
     pub host: IpAddr,
-    /// `SERVER_PORT`: REST.
+    /// `SERVER_PORT`: REST and GraphQL.
     pub port: u16,
     /// `METRICS_PORT`: Prometheus.
     pub metrics_port: u16,
@@ -42,10 +43,20 @@ const SWEEP: Duration = Duration::from_secs(60);
 /// How long the last statements may take once the requests have ended.
 const CLOSING: Duration = Duration::from_secs(1);
 
+/// What every function answers, in one router.
+pub fn router(edge: &Edge, graphql: GraphqlConfig) -> Router {
+    oms_edge::protect(oms_rest::routes(edge).merge(oms_graphql::routes(edge, graphql)), edge)
+}
+
 /// Serves until SIGTERM or Ctrl-C, then ends requests in flight within the time-out.
-pub async fn serve(server: ServerConfig, config: EdgeConfig, registry: Registry) -> anyhow::Result<()> {
+pub async fn serve(
+    server: ServerConfig,
+    config: EdgeConfig,
+    graphql: GraphqlConfig,
+    registry: Registry,
+) -> anyhow::Result<()> {
     let metrics = oms_edge::metrics::router(&config);
-    let router = oms_rest::router(Edge::new(config, registry.clone()));
+    let router = router(&Edge::new(config, registry.clone()), graphql);
     let (stop, stopped) = watch::channel(false);
     let http = listen(server.host, server.port, "SERVER_PORT").await?;
     let metrics_listener = listen(server.host, server.metrics_port, "METRICS_PORT").await?;

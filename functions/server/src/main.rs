@@ -5,6 +5,7 @@ use oms_core::{
     config::{PostgresConfig, RedisConfig, Source},
 };
 use oms_edge::{EdgeConfig, telemetry};
+use oms_graphql::GraphqlConfig;
 use oms_server::{ServerConfig, serve};
 
 #[tokio::main]
@@ -17,11 +18,12 @@ async fn main() -> anyhow::Result<()> {
     }
     let (server, config, redis) =
         (ServerConfig::read(&mut source), EdgeConfig::read(&mut source), RedisConfig::read(&mut source));
+    let graphql = GraphqlConfig::read(&mut source);
     source.finish()?;
     let telemetry = telemetry::init(&config);
     oms_edge::metrics::install();
     let registry = Registry::connect_lazy(&postgres, &redis)?;
-    let result = serve(server, config, registry).await;
+    let result = serve(server, config, graphql, registry).await;
     telemetry.shutdown().await;
     result
 }

@@ -8,6 +8,7 @@
 //!
 //! Every key of a tenant has its hash tag, and every script has one key, so a Redis Cluster serves as well.
 
+mod connection;
 #[cfg(test)]
 mod tests;
 
@@ -19,15 +20,11 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use redis::{
-    Cmd, Pipeline, RedisFuture, RedisResult, Script, ScriptInvocation, Value,
-    aio::{ConnectionLike, ConnectionManager, ConnectionManagerConfig},
-    cluster::ClusterClientBuilder,
-    cluster_async::ClusterConnection,
-};
+use redis::{Cmd, RedisResult, Script, ScriptInvocation};
 use tokio::sync::OnceCell;
 use uuid::Uuid;
 
+use self::connection::Connection;
 use crate::{config::RedisConfig, error::Kind, id::TenantId};
 
 /// After a failure the database is asked at once for so long, instead of waiting for Redis again.
@@ -102,41 +99,44 @@ impl Cache {
 
     /// Looks up a type by id.
     pub(crate) async fn entity(&self, kind: Kind, tenant: &TenantId, id: Uuid) -> Lookup {
-        let Some(inner) = &self.0 else { return Lookup::Miss(None) };
-        let mut get = redis::cmd("MGET");
-        get.arg(inner.entity_key(kind, tenant, id)).arg(inner.key(tenant, "names"));
-        let (entry, names): (Option<String>, Option<i64>) = inner.run(&get).await.unwrap_or_default();
-        let found = entry.and_then(|entry| {
-            let (version, rest) = entry.split_once(' ')?;
-            let (shown, document) = rest.split_once(' ')?;
-            let fresh = shown == "*" || shown.parse::<i64>().ok() == Some(names?);
-            version.parse::<i32>().ok().filter(|_| fresh && !document.is_empty())?;
-            Some(Lookup::Hit(document.to_owned()))
-        });
-        count(kind.as_str(), found.is_some());
-        match (found, names) {
-            (Some(found), _) => found,
-            (None, Some(names)) => Lookup::Miss(Some(names)),
-            (None, None) => Lookup::Miss(self.names(tenant).await),
-        }
+        let (mut documents, names) = self.entities(kind, tenant, &[id]).await;
+        documents.pop().flatten().map_or(Lookup::Miss(names), Lookup::Hit)
     }
 
-    /// The id that a folded name had when it was last looked up. Check it against the entity: names move.
-    pub(crate) async fn id_of(&self, kind: Kind, tenant: &TenantId, name: &str) -> Option<Uuid> {
-        let inner = self.0.as_ref()?;
-        let mut get = redis::cmd("GET");
-        get.arg(inner.name_key(kind, tenant, name));
-        let id = inner.run::<Option<String>>(&get).await.flatten().and_then(|id| Uuid::try_parse(&id).ok());
-        count(if kind == Kind::ObjectType { "object_type:name" } else { "link_type:name" }, id.is_some());
-        id
+    /// Looks up types by id: the document of each that is there, and the names generation to keep the others with.
+    pub(crate) async fn entities(
+        &self,
+        kind: Kind,
+        tenant: &TenantId,
+        ids: &[Uuid],
+    ) -> (Vec<Option<String>>, Option<i64>) {
+        let Some(inner) = &self.0 else { return (vec![None; ids.len()], None) };
+        let keys = ids.iter().map(|id| inner.entity_key(kind, tenant, *id)).chain([inner.key(tenant, "names")]);
+        let mut entries = inner.values(keys).await;
+        let names = entries.pop().flatten().and_then(|names| names.parse().ok());
+        let documents: Vec<_> = entries.iter().map(|entry| served(entry.as_deref()?, names)).collect();
+        for document in &documents {
+            count(kind.as_str(), document.is_some());
+        }
+        let lacking = names.is_none() && (ids.is_empty() || documents.contains(&None));
+        (documents, if lacking { self.names(tenant).await } else { names })
+    }
+
+    /// The ids that folded names had when they were last looked up. Check them against the entities: names move.
+    pub(crate) async fn ids_of(&self, kind: Kind, tenant: &TenantId, names: &[String]) -> Vec<Option<Uuid>> {
+        let Some(inner) = &self.0 else { return vec![None; names.len()] };
+        let found = inner.values(names.iter().map(|name| inner.name_key(kind, tenant, name))).await;
+        let ids: Vec<_> = found.iter().map(|id| Uuid::try_parse(id.as_deref()?).ok()).collect();
+        for id in &ids {
+            count(if kind == Kind::ObjectType { "object_type:name" } else { "link_type:name" }, id.is_some());
+        }
+        ids
     }
 
     /// Keeps which id a folded name has.
     pub(crate) async fn keep_name(&self, kind: Kind, tenant: &TenantId, name: &str, id: Uuid) {
         let Some(inner) = &self.0 else { return };
-        let mut set = redis::cmd("SET");
-        set.arg(inner.name_key(kind, tenant, name)).arg(id.to_string()).arg("PX").arg(inner.ttl());
-        inner.run::<()>(&set).await;
+        inner.keep(&inner.name_key(kind, tenant, name), &id.to_string(), inner.config.ttl).await;
     }
 
     /// Keeps a type, unless something newer is there. `names` is the generation of the names that the document shows,
@@ -154,7 +154,7 @@ impl Cache {
         let shown = names.map_or_else(|| "*".to_owned(), |names| names.to_string());
         let entry = format!("{version} {shown} {}", document.unwrap_or_default());
         let key = inner.entity_key(kind, tenant, id);
-        inner.tell(&SET_IF_NEWER, &key, &[&version.to_string(), &entry, &inner.ttl().to_string()]).await;
+        inner.tell(&SET_IF_NEWER, &key, &[&version.to_string(), &entry, &millis(inner.config.ttl).to_string()]).await;
     }
 
     /// The names generation, to be read before the documents that it shall mark.
@@ -192,9 +192,24 @@ impl Cache {
     /// Keeps a page in its slot.
     pub(crate) async fn keep_page(&self, slot: Option<Slot>, page: &str) {
         let (Some(inner), Some(slot)) = (&self.0, slot) else { return };
-        let mut set = redis::cmd("SET");
-        set.arg(slot.0).arg(page).arg("PX").arg(inner.ttl());
-        inner.run::<()>(&set).await;
+        inner.keep(&slot.0, page, inner.config.ttl).await;
+    }
+
+    /// The document of an automatic persisted query, by the SHA-256 that names it, in hexadecimal; none when it was never
+    /// kept, is forgotten, or Redis is away. Whoever keeps one checks that it has this SHA-256.
+    pub async fn persisted_query(&self, tenant: &TenantId, sha256: &str) -> Option<String> {
+        let inner = self.0.as_ref()?;
+        let mut get = redis::cmd("GET");
+        get.arg(inner.persisted_query_key(tenant, sha256));
+        let found = inner.run::<Option<String>>(&get).await.flatten();
+        count("persisted_query", found.is_some());
+        found
+    }
+
+    /// Keeps the document of an automatic persisted query for so long.
+    pub async fn keep_persisted_query(&self, tenant: &TenantId, sha256: &str, document: &str, ttl: Duration) {
+        let Some(inner) = &self.0 else { return };
+        inner.keep(&inner.persisted_query_key(tenant, sha256), document, ttl).await;
     }
 
     /// Reads a generation.
@@ -244,6 +259,15 @@ static GENERATION: LazyLock<Script> = LazyLock::new(|| {
 /// Where a page is kept.
 pub(crate) struct Slot(String);
 
+/// The document of an entity's entry, if it may be served at this names generation.
+fn served(entry: &str, names: Option<i64>) -> Option<String> {
+    let (version, rest) = entry.split_once(' ')?;
+    let (shown, document) = rest.split_once(' ')?;
+    let fresh = shown == "*" || shown.parse::<i64>().ok() == Some(names?);
+    version.parse::<i32>().ok().filter(|_| fresh && !document.is_empty())?;
+    Some(document.to_owned())
+}
+
 fn count(key_type: &'static str, hit: bool) {
     let name = if hit { "oms_cache_hits_total" } else { "oms_cache_misses_total" };
     metrics::counter!(name, "cache_key_type" => key_type).increment(1);
@@ -262,8 +286,25 @@ impl Inner {
         self.key(tenant, &format!("{}:name:{name}", kind.as_str()))
     }
 
-    fn ttl(&self) -> u64 {
-        u64::try_from(self.config.ttl.as_millis()).unwrap_or(300_000)
+    fn persisted_query_key(&self, tenant: &TenantId, sha256: &str) -> String {
+        self.key(tenant, &format!("persisted_query:{sha256}"))
+    }
+
+    /// The values of keys, all of one tenant, in their order.
+    async fn values(&self, keys: impl IntoIterator<Item = String>) -> Vec<Option<String>> {
+        let keys: Vec<String> = keys.into_iter().collect();
+        if keys.is_empty() {
+            return Vec::new();
+        }
+        let mut get = redis::cmd("MGET");
+        get.arg(&keys);
+        self.run(&get).await.unwrap_or_else(|| vec![None; keys.len()])
+    }
+
+    async fn keep(&self, key: &str, value: &str, ttl: Duration) {
+        let mut set = redis::cmd("SET");
+        set.arg(key).arg(value).arg("PX").arg(millis(ttl));
+        self.run::<()>(&set).await;
     }
 
     async fn run<T: redis::FromRedisValue>(&self, command: &Cmd) -> Option<T> {
@@ -291,7 +332,7 @@ impl Inner {
     }
 
     fn elapsed(&self) -> u64 {
-        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+        millis(self.started.elapsed())
     }
 
     fn rests(&self) -> bool {
@@ -314,11 +355,14 @@ impl Inner {
             Ok(Err(error)) => error.to_string(),
             Err(_) => "time-out".to_owned(),
         };
-        let rest = u64::try_from(REST.as_millis()).unwrap_or(1_000);
-        self.rests_until.store(self.elapsed().saturating_add(rest), Ordering::Relaxed);
+        self.rests_until.store(self.elapsed().saturating_add(millis(REST)), Ordering::Relaxed);
         tracing::warn!(error = failure, "redis does not answer; the database serves instead");
         None
     }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn invocation<'a>(script: &'a Script, key: &str, arguments: &[&str]) -> ScriptInvocation<'a> {
@@ -328,57 +372,4 @@ fn invocation<'a>(script: &'a Script, key: &str, arguments: &[&str]) -> ScriptIn
         call.arg(*argument);
     }
     call
-}
-
-#[derive(Clone)]
-enum Connection {
-    Single(ConnectionManager),
-    Cluster(ClusterConnection),
-}
-
-impl Connection {
-    async fn open(config: &RedisConfig) -> RedisResult<Self> {
-        let url = config.url.as_ref().map(|url| url.expose()).unwrap_or_default();
-        if config.cluster {
-            let client = ClusterClientBuilder::new([url])
-                .connection_timeout(config.timeout)
-                .response_timeout(config.timeout)
-                .retries(1)
-                .build()?;
-            return Ok(Self::Cluster(client.get_async_connection().await?));
-        }
-        let manager = ConnectionManagerConfig::new()
-            .set_connection_timeout(Some(config.timeout))
-            .set_response_timeout(Some(config.timeout))
-            .set_number_of_retries(1);
-        Ok(Self::Single(ConnectionManager::new_with_config(redis::Client::open(url)?, manager).await?))
-    }
-}
-
-impl ConnectionLike for Connection {
-    fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
-        match self {
-            Self::Single(connection) => connection.req_packed_command(command),
-            Self::Cluster(connection) => connection.req_packed_command(command),
-        }
-    }
-
-    fn req_packed_commands<'a>(
-        &'a mut self,
-        pipeline: &'a Pipeline,
-        offset: usize,
-        count: usize,
-    ) -> RedisFuture<'a, Vec<Value>> {
-        match self {
-            Self::Single(connection) => connection.req_packed_commands(pipeline, offset, count),
-            Self::Cluster(connection) => connection.req_packed_commands(pipeline, offset, count),
-        }
-    }
-
-    fn get_db(&self) -> i64 {
-        match self {
-            Self::Single(connection) => connection.get_db(),
-            Self::Cluster(connection) => connection.get_db(),
-        }
-    }
 }

@@ -156,7 +156,7 @@ codes! {
 }
 
 /// What can go wrong, by cause. Display is for logs: no transport shows it to a client.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
     /// The input is wrong; every fault is named. `aggregate` is the code when there are several.
     #[error("{} fault(s), the first at {}", faults.len(), faults.first().map(|f| f.location.to_string()).unwrap_or_default())]

@@ -46,6 +46,18 @@ pub(crate) fn registry(pool: &PgPool) -> Registry {
     Registry::new(pool.clone(), Cache::new(&redis_config(None, "")))
 }
 
+/// A cache of its own: nobody else has its prefix.
+pub(crate) fn cache() -> Cache {
+    let url = std::env::var("REDIS_URL");
+    let url = url.expect("these tests need a Redis: set REDIS_URL, or run them with `cargo xtask test`");
+    Cache::new(&redis_config(Some(&url), &format!("{}:", uuid::Uuid::new_v4())))
+}
+
+/// A registry with a cache of its own.
+pub(crate) fn cached(pool: &PgPool) -> Registry {
+    Registry::new(pool.clone(), cache())
+}
+
 pub(crate) fn redis_config(url: Option<&str>, prefix: &str) -> RedisConfig {
     RedisConfig {
         url: url.map(crate::config::Secret::new),

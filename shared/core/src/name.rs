@@ -85,7 +85,7 @@ impl TypeName {
 }
 
 /// How a client names a type: by its id or by its name in any case.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum TypeKey {
     /// By id.
     Id(Uuid),

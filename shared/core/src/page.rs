@@ -153,6 +153,12 @@ pub struct Page<T> {
     pub total: Option<i64>,
 }
 
+impl<T> Default for Page<T> {
+    fn default() -> Self {
+        Self { items: Vec::new(), cursors: Vec::new(), has_more: false, total: None }
+    }
+}
+
 impl<T> Page<T> {
     /// The cursor of the next page, if there is one.
     pub fn next_cursor(&self) -> Option<&str> {

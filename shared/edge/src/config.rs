@@ -45,9 +45,20 @@ pub struct JwtConfig {
     pub leeway_seconds: u64,
 }
 
+/// Whom the service is for (`SERVER_MODE`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Developers: it shows pages that help them.
+    Development,
+    /// Everybody.
+    Production,
+}
+
 /// Settings of the HTTP side.
 #[derive(Debug, Clone)]
 pub struct EdgeConfig {
+    /// `SERVER_MODE`.
+    pub mode: Mode,
     /// `SERVICE_NAME`: the service in traces.
     pub service_name: String,
     /// `LOG_LEVEL`: a level, or directives such as `info,sqlx=warn`.
@@ -93,6 +104,7 @@ impl EdgeConfig {
         }
         let failed_logins_per_minute = source.parse("FAILED_LOGINS_PER_MINUTE", 10, "a number of failed logins");
         Self {
+            mode: read_mode(source),
             service_name: source.text("SERVICE_NAME").unwrap_or_else(|| "oms-service".to_owned()),
             log_level,
             jwt: read_jwt(source),
@@ -127,6 +139,17 @@ impl EdgeConfig {
             .filter_map(|role| self.role_permissions.get(role))
             .copied()
             .fold(Permissions::default(), Permissions::union)
+    }
+}
+
+fn read_mode(source: &mut Source) -> Mode {
+    match source.text("SERVER_MODE").as_deref() {
+        Some("development") => Mode::Development,
+        None | Some("production") => Mode::Production,
+        Some(_) => {
+            source.problem("SERVER_MODE: expected development or production");
+            Mode::Production
+        }
     }
 }
 
@@ -301,6 +324,7 @@ pub(crate) mod tests {
     #[test]
     fn the_defaults_are_those_of_the_specification() {
         let config = config(&[]);
+        assert_eq!(config.mode, Mode::Production);
         assert_eq!(config.service_name, "oms-service");
         assert_eq!(config.api_key_header, "x-api-key");
         assert_eq!(config.metrics_path, "/metrics");
@@ -318,6 +342,7 @@ pub(crate) mod tests {
     #[test]
     fn every_problem_is_named_at_once_and_no_secret_is_printed() {
         let mut source = Source::from_pairs([
+            ("SERVER_MODE", "staging"),
             ("LOG_LEVEL", "oms=shouting"),
             ("JWT_ALGORITHM", "HS256"),
             ("JWT_SECRET", "hush"),
@@ -336,6 +361,7 @@ pub(crate) mod tests {
         let text = error.to_string();
         assert!(!text.contains("hush"));
         for key in [
+            "SERVER_MODE",
             "LOG_LEVEL",
             "JWT_SECRET",
             "JWT_LEEWAY_SECONDS",
@@ -351,7 +377,7 @@ pub(crate) mod tests {
         ] {
             assert!(text.contains(key), "{key} in {text}");
         }
-        assert_eq!(error.0.len(), 12, "{text}");
+        assert_eq!(error.0.len(), 13, "{text}");
     }
 
     #[test]

@@ -44,7 +44,7 @@ struct Health {
 
 /// `/health/live` (= `/health`) says that the process runs; `/health/ready` (= `/ready`) whether requests can be served:
 /// 200 with `healthy` or `degraded`, 503 with `unhealthy`. Neither needs a token.
-pub fn router(edge: &Edge) -> Router {
+pub(crate) fn router(edge: &Edge) -> Router {
     Router::new()
         .route("/health", get(live))
         .route("/health/live", get(live))

@@ -21,6 +21,7 @@ use crate::{
     authentication::{Authenticator, Refusal},
     config::{EdgeConfig, Origins},
     failed_login::FailedLogins,
+    health,
     problem::{ApiError, Cause},
     request::{self, RequestInfo},
 };
@@ -49,13 +50,14 @@ impl Edge {
     }
 }
 
-/// Surrounds all routes of a function, from the outside in: request context, log line, metrics and problem bodies; CORS;
+/// Adds the health routes and surrounds all routes of a function, from the outside in: request context, log line, metrics and problem bodies; CORS;
 /// panics turned into 500; the time limit; the body limit. Paths and methods that no route answers become problems too.
 ///
 /// Call it last, on the complete router: routes that are added afterwards are not protected. A transport without a socket
 /// sets [`crate::ClientIp`] on its requests; `axum::serve` needs `into_make_service_with_connect_info::<SocketAddr>()`.
 pub fn protect(router: Router, edge: &Edge) -> Router {
     let mut router = router
+        .merge(health::router(edge))
         .fallback(async || ApiError::from(Cause::RouteNotFound))
         .method_not_allowed_fallback(async || ApiError::from(Cause::MethodNotAllowed))
         .layer(DefaultBodyLimit::max(edge.config.max_body_bytes))

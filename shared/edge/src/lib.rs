@@ -11,6 +11,8 @@ pub mod config;
 mod failed_login;
 pub mod health;
 mod jwks;
+#[cfg(feature = "lambda")]
+pub mod lambda;
 mod layers;
 pub mod locale;
 pub mod metrics;
@@ -24,4 +26,4 @@ pub use config::EdgeConfig;
 pub use layers::{Caller, Edge, authenticated, protect};
 pub use locale::Locale;
 pub use problem::{ApiError, Cause};
-pub use request::{ClientIp, RequestInfo};
+pub use request::{ClientIp, Failed, RequestInfo};

@@ -16,7 +16,7 @@ use oms_core::{
 };
 use serde::Serialize;
 
-use crate::{codes, request::RequestInfo};
+use crate::{codes, locale::Locale, request::RequestInfo};
 
 /// Why a request failed: in the core, or at the edge before it came there.
 #[derive(Debug)]
@@ -128,11 +128,36 @@ impl ApiError {
     }
 
     /// What the log must know and the client must not.
-    pub(crate) fn internal_cause(&self) -> Option<&str> {
+    pub fn internal_cause(&self) -> Option<&str> {
         match &self.cause {
             Cause::Core(Error::Internal { cause } | Error::Unavailable { cause }) => Some(cause),
             Cause::Timeout => Some("the request took longer than REQUEST_TIMEOUT_MS"),
             _ => None,
+        }
+    }
+
+    /// What went wrong and what to do about it, for people; bounded in length.
+    pub fn detail(&self, locale: Locale) -> String {
+        clipped(locale.detail(&self.cause))
+    }
+
+    /// Every fault with its place, as many of the first ones as an answer has room for.
+    pub fn entries(&self, locale: Locale) -> Vec<Entry<'_>> {
+        match &self.cause {
+            Cause::Core(Error::Invalid { faults, .. }) => bounded(faults.iter().map(|fault| {
+                let code = fault.kind.code().as_str();
+                let entry = Entry { code, message: clipped(locale.fault(&fault.kind)), ..Entry::default() };
+                match &fault.location {
+                    Location::Pointer(pointer) => Entry { pointer: Some(pointer), ..entry },
+                    Location::Parameter(name) => Entry { parameter: Some(name), ..entry },
+                    Location::Header(name) => Entry { header: Some(name), ..entry },
+                }
+            })),
+            Cause::Core(Error::InUse { referrers }) => bounded(referrers.iter().map(|referrer| {
+                let message = clipped(locale.referrer(referrer));
+                Entry { code: self.code().as_str(), message, ..Entry::default() }
+            })),
+            _ => Vec::new(),
         }
     }
 }
@@ -172,16 +197,22 @@ struct Problem<'a> {
     correlation_id: &'a str,
 }
 
-#[derive(Serialize, Default)]
-struct Entry<'a> {
+/// One fault, as clients see it.
+#[derive(Debug, Serialize, Default)]
+pub struct Entry<'a> {
+    /// JSON Pointer of what is wrong in the body.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pointer: Option<&'a str>,
+    pub pointer: Option<&'a str>,
+    /// The parameter that is wrong.
     #[serde(skip_serializing_if = "Option::is_none")]
-    parameter: Option<&'a str>,
+    pub parameter: Option<&'a str>,
+    /// The header that is wrong.
     #[serde(skip_serializing_if = "Option::is_none")]
-    header: Option<&'a str>,
-    code: &'static str,
-    message: String,
+    pub header: Option<&'a str>,
+    /// The public code of the fault.
+    pub code: &'static str,
+    /// What is wrong and what it should be, for people.
+    pub message: String,
 }
 
 /// About how many bytes of JSON the entries may have; the detail tells how many faults there are in all.
@@ -211,29 +242,13 @@ fn clipped(mut text: String) -> String {
 /// Gives a failed response its body, in the language and with the correlation id of its request.
 pub(crate) fn write(response: &mut Response, error: &ApiError, request: &RequestInfo) {
     let (locale, code) = (request.locale(), error.code());
-    let errors = match &error.cause {
-        Cause::Core(Error::Invalid { faults, .. }) => bounded(faults.iter().map(|fault| {
-            let code = fault.kind.code().as_str();
-            let entry = Entry { code, message: clipped(locale.fault(&fault.kind)), ..Entry::default() };
-            match &fault.location {
-                Location::Pointer(pointer) => Entry { pointer: Some(pointer), ..entry },
-                Location::Parameter(name) => Entry { parameter: Some(name), ..entry },
-                Location::Header(name) => Entry { header: Some(name), ..entry },
-            }
-        })),
-        Cause::Core(Error::InUse { referrers }) => bounded(referrers.iter().map(|referrer| {
-            let message = clipped(locale.referrer(referrer));
-            Entry { code: code.as_str(), message, ..Entry::default() }
-        })),
-        _ => Vec::new(),
-    };
     let problem = Problem {
         r#type: format!("urn:oms:error:{}", code.as_str()),
         title: locale.title(code),
         status: response.status().as_u16(),
-        detail: clipped(locale.detail(&error.cause)),
+        detail: error.detail(locale),
         code: code.as_str(),
-        errors,
+        errors: error.entries(locale),
         correlation_id: request.correlation_id(),
     };
     // Strings and numbers always serialize.

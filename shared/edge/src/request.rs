@@ -13,7 +13,11 @@ use axum::{
     response::Response,
 };
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header, request::Parts};
-use oms_core::{context::Context, error::Error};
+use oms_core::{
+    context::Context,
+    error::{Code, Error},
+    fault::{FaultKind, Location},
+};
 use opentelemetry::trace::{SpanContext, SpanId, TraceContextExt, TraceFlags, TraceId, TraceState};
 use tracing::{Instrument, Span, field::Empty};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
@@ -31,6 +35,7 @@ pub const CORRELATION_ID: HeaderName = HeaderName::from_static("x-correlation-id
 const TRACEPARENT: &str = "traceparent";
 const TRACESTATE: &str = "tracestate";
 const FORWARDED_FOR: &str = "x-forwarded-for";
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
 const MAX_USER_AGENT: usize = 512;
 
 /// The client's address, as a transport without a socket knows it: a request extension that it sets.
@@ -38,6 +43,14 @@ const MAX_USER_AGENT: usize = 512;
 pub struct ClientIp(
     /// The address.
     pub IpAddr,
+);
+
+/// The code of the failure that an answer tells of by itself, where it is not an [`ApiError`]: a response extension that
+/// puts it into the log line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Failed(
+    /// The code.
+    pub &'static str,
 );
 
 /// What is known of a request before anybody looks at its route. Cheap to clone; also an extractor.
@@ -89,7 +102,7 @@ impl RequestInfo {
     }
 
     /// How long the request may take.
-    pub(crate) fn request_timeout(&self) -> Duration {
+    pub fn request_timeout(&self) -> Duration {
         self.0.request_timeout
     }
 
@@ -147,6 +160,7 @@ pub(crate) async fn track(State(edge): State<Edge>, mut request: Request, next: 
     let mut response = next.run(request).instrument(span.clone()).await;
 
     let failure = failure(&mut response, edge.config.max_body_bytes);
+    let code = response.extensions_mut().remove::<Failed>().map(|Failed(code)| code);
     let status = response.status();
     let trace_id = info.0.trace.trace_id_hex();
     if let Some(error) = &failure {
@@ -175,7 +189,7 @@ pub(crate) async fn track(State(edge): State<Edge>, mut request: Request, next: 
         actor,
         correlation_id = info.correlation_id(),
         trace_id,
-        code = failure.as_ref().map(|error| error.code().as_str()),
+        code = failure.as_ref().map(|error| error.code().as_str()).or(code),
         "request"
     );
     let labels = [("method", method.to_owned()), ("endpoint", route), ("status", status.as_u16().to_string())];
@@ -206,6 +220,17 @@ fn method_label(method: &Method) -> &'static str {
         Method::OPTIONS => "OPTIONS",
         _ => "OTHER",
     }
+}
+
+/// The `Idempotency-Key` of a write: 1 to 255 visible ASCII characters.
+pub fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Error> {
+    let Some(value) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
+    let key = value.to_str().ok().filter(|key| (1..=255).contains(&key.len()));
+    let malformed = || {
+        let kind = FaultKind::Malformed { expected: "1 to 255 visible ASCII characters" };
+        Error::fault(Code::InvalidRequest, Location::Header("Idempotency-Key"), kind)
+    };
+    key.map(Some).ok_or_else(malformed)
 }
 
 fn correlation_id(headers: &HeaderMap) -> String {

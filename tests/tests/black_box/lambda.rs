@@ -1,4 +1,4 @@
-//! The finished REST function under a Lambda runtime of our own: what the platform hands it, and what it must hand back.
+//! The finished functions under a Lambda runtime of our own: what the platform hands them, and what they must hand back.
 
 use std::sync::Arc;
 
@@ -34,7 +34,7 @@ async fn next(State(platform): State<Arc<Platform>>) -> (HeaderMap, String) {
     let headers = [
         ("lambda-runtime-aws-request-id", "8476a536-e9f4-11e8-9739-2dfe598c3fcd"),
         ("lambda-runtime-deadline-ms", "9999999999999"),
-        ("lambda-runtime-invoked-function-arn", "arn:aws:lambda:eu-west-1:000000000000:function:rest"),
+        ("lambda-runtime-invoked-function-arn", "arn:aws:lambda:eu-west-1:000000000000:function:oms"),
     ];
     let headers = headers.map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
     (HeaderMap::from_iter(headers), event.to_string())
@@ -46,7 +46,7 @@ async fn finished(State(platform): State<Arc<Platform>>, Path((_, how)): Path<(S
     platform.answering.lock().await.take().unwrap().send(answer).unwrap();
 }
 
-/// The function, with a database of its own.
+/// A function, with a database of its own.
 struct Function {
     invocations: mpsc::UnboundedSender<Waiting>,
     _program: Program,
@@ -54,7 +54,7 @@ struct Function {
 }
 
 impl Function {
-    async fn start() -> Self {
+    async fn start(name: &str) -> Self {
         let (invocations, queue) = mpsc::unbounded_channel();
         let platform = Arc::new(Platform { queue: Mutex::new(queue), answering: Mutex::default() });
         let api = Router::new()
@@ -67,12 +67,12 @@ impl Function {
 
         let database = Database::create().await;
         let program = Program::with(
-            "rest",
+            name,
             &[],
             &Settings::for_database(&database),
             &[
                 ("AWS_LAMBDA_RUNTIME_API", &address),
-                ("AWS_LAMBDA_FUNCTION_NAME", "rest"),
+                ("AWS_LAMBDA_FUNCTION_NAME", name),
                 ("AWS_LAMBDA_FUNCTION_VERSION", "1"),
                 ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "512"),
             ],
@@ -131,7 +131,7 @@ fn event(method: &str, path: &str, body: Option<&str>, encoded: bool) -> Value {
 
 #[tokio::test]
 async fn an_event_of_the_gateway_is_a_request_and_its_answer() {
-    let function = Function::start().await;
+    let function = Function::start("rest").await;
     let body = samples::customer().to_string();
     let (status, headers, created) = function.invoke(event("POST", "/api/v1/object-types", Some(&body), false)).await;
     assert_eq!(status, 201, "{created}");
@@ -157,4 +157,38 @@ async fn an_event_of_the_gateway_is_a_request_and_its_answer() {
     assert_eq!(entry["ipAddress"], "203.0.113.7", "the client, as the gateway knows it");
     assert_eq!(entry["userAgent"], "gateway-test");
     assert_eq!(entry["metadata"]["correlationId"], "from-the-gateway");
+}
+
+#[tokio::test]
+async fn a_query_comes_by_way_of_the_gateway_too() {
+    let function = Function::start("graphql").await;
+    let post = |document: &str, variables: Value| {
+        event("POST", "/graphql", Some(&json!({"query": document, "variables": variables}).to_string()), false)
+    };
+    let create =
+        "mutation ($input: CreateObjectTypeInput!) { createObjectType(input: $input) { id name displayName } }";
+    let (status, headers, created) = function.invoke(post(create, json!({"input": samples::customer()}))).await;
+    assert_eq!(status, 200, "{created}");
+    assert_eq!(headers["content-type"], "application/json; charset=utf-8");
+    let customer = &created["data"]["createObjectType"];
+    assert_eq!(customer["displayName"], "고객", "{created}");
+
+    let query = "/graphql?query=%7BobjectType(id:%22customer%22)%7Bid%20name%20displayName%7D%7D";
+    let (status, _, found) = function.invoke(event("GET", query, None, false)).await;
+    assert_eq!((status, &found["data"]["objectType"]), (200, customer), "{found}");
+
+    let (_, _, refused) =
+        function.invoke(post("{ objectTypeVersions(id: \"Nothing\") { nodes { version } } }", Value::Null)).await;
+    let extensions = &refused["errors"][0]["extensions"];
+    assert_eq!(
+        (&extensions["code"], &extensions["correlationId"]),
+        (&json!("OBJECT_TYPE_NOT_FOUND"), &json!("from-the-gateway"))
+    );
+    let (status, _, away) = function.invoke(event("GET", "/api/v1/object-types", None, false)).await;
+    assert_eq!((status, &away["code"]), (404, &json!("ROUTE_NOT_FOUND")), "each function has its own routes");
+
+    let (_, _, audit) =
+        function.invoke(post("{ auditLogs { nodes { ipAddress userAgent metadata } } }", Value::Null)).await;
+    let entry = &audit["data"]["auditLogs"]["nodes"][0];
+    assert_eq!((&entry["ipAddress"], &entry["userAgent"]), (&json!("203.0.113.7"), &json!("gateway-test")), "{audit}");
 }

@@ -6,7 +6,7 @@ use oms_tests::{App, Client, Program, Token, workspace_root};
 use serde_json::{Value, json};
 
 /// The whole of schema.org as a neighbour of the checkout has it, else a small part of the same shape.
-fn ontology() -> PathBuf {
+pub(crate) fn ontology() -> PathBuf {
     let named = std::env::var_os("OMS_TEST_ONTOLOGY").map(PathBuf::from);
     let path = named.unwrap_or_else(|| workspace_root().join("../shared/data/schema_org.json"));
     if path.is_file() {
@@ -19,7 +19,7 @@ fn ontology() -> PathBuf {
     workspace_root().join("tests/tests/fixtures/schema_org_part.json")
 }
 
-async fn import(app: &App, file: &str) -> Vec<String> {
+pub(crate) async fn import(app: &App, file: &str) -> Vec<String> {
     let token = Token::of("editor").sign();
     let url = app.anonymous().base().to_owned();
     let exit = Program::start("xtask", &["import", file, "--url", &url, "--token", &token], &[]).exit().await;

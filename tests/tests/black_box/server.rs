@@ -116,6 +116,31 @@ async fn metrics_and_logs_tell_of_each_request_by_its_route() {
 }
 
 #[tokio::test]
+async fn a_query_is_logged_with_the_code_of_its_failure_and_without_its_text() {
+    let server = Server::start(&[]).await;
+    let editor = server.client("editor");
+    for (id, document) in [
+        ("good", "{ objectType(id: \"SecretPlan\") { id } }"),
+        ("failed", "mutation { deleteObjectType(id: \"SecretPlan\") }"),
+        ("refused", "{ secretPlan }"),
+    ] {
+        let answer = editor.query(document).header("x-correlation-id", id).send().await;
+        assert_eq!((answer.status, answer.json().get("errors").is_some()), (200, id != "good"), "{}", answer.text);
+    }
+    let metrics = Client::new(&format!("http://{}", server.metrics)).get("/metrics").send().await;
+    assert!(metrics.text.contains("endpoint=\"/graphql\""), "{}", metrics.text);
+    let lines = server.stop().await;
+    assert!(!lines.iter().any(|line| line.to_lowercase().contains("secretplan")), "{lines:?}");
+    let logs: Vec<Value> = lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+    for (id, code) in
+        [("good", None), ("failed", Some("OBJECT_TYPE_NOT_FOUND")), ("refused", Some("GRAPHQL_VALIDATION_FAILED"))]
+    {
+        let line = logs.iter().find(|line| line["correlation_id"] == id && line["message"] == "request").unwrap();
+        assert_eq!((line["route"].as_str(), line["code"].as_str()), (Some("/graphql"), code), "{line}");
+    }
+}
+
+#[tokio::test]
 async fn a_request_in_flight_is_finished_before_it_ends() {
     let server = Server::start(&[]).await;
     let mut stream = TcpStream::connect(server.http).await.unwrap();

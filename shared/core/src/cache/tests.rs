@@ -1,4 +1,4 @@
-use std::{sync::LazyLock, time::Duration};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use sqlx::PgPool;
@@ -10,23 +10,13 @@ use crate::{
     config::RedisConfig,
     entity::ListQuery,
     error::Kind,
-    fixture::{caller, code, created, deleted, key, link, linked, object, patched, redis_config, referring, with},
+    fixture::{
+        cache, cached, caller, code, created, deleted, key, link, linked, object, patched, redis_config, referring,
+        with,
+    },
     id::TenantId,
     search::SearchQuery,
 };
-
-static REDIS: LazyLock<String> = LazyLock::new(|| {
-    std::env::var("REDIS_URL").expect("these tests need a Redis: set REDIS_URL, or run them with `cargo xtask test`")
-});
-
-/// A cache of its own: nobody else has its prefix.
-fn cache() -> Cache {
-    Cache::new(&redis_config(Some(&REDIS), &format!("{}:", Uuid::new_v4())))
-}
-
-fn cached(pool: &PgPool) -> Registry {
-    Registry::new(pool.clone(), cache())
-}
 
 fn acme() -> TenantId {
     caller().tenant
@@ -155,6 +145,20 @@ async fn failures_are_counted_within_their_window() {
     assert_eq!(cache.count_failure("other", minute).await, Some(1));
     let key = format!("{}failures:ip", cache.0.as_ref().unwrap().config.prefix);
     assert!(command::<i64>(&cache, &["PTTL", &key]).await > 0);
+}
+
+#[tokio::test]
+async fn persisted_queries_are_kept_for_their_tenant_and_their_time() {
+    let (cache, minute) = (cache(), Duration::from_secs(60));
+    let ask = async |tenant: &str| cache.persisted_query(&tenant.parse().unwrap(), "ab12").await;
+    assert_eq!(ask("acme").await, None);
+    cache.keep_persisted_query(&acme(), "ab12", "{ objectTypes { nodes { name } } }", minute).await;
+    assert_eq!(ask("acme").await.as_deref(), Some("{ objectTypes { nodes { name } } }"));
+    assert_eq!(ask("globex").await, None);
+    assert_eq!(cache.persisted_query(&acme(), "ab13").await, None);
+    let key = format!("{}{{acme}}:persisted_query:ab12", cache.0.as_ref().unwrap().config.prefix);
+    let left: i64 = command(&cache, &["PTTL", &key]).await;
+    assert!((1..=60_000).contains(&left), "{left}");
 }
 
 #[sqlx::test(migrator = "crate::postgres::MIGRATOR")]
@@ -297,12 +301,16 @@ async fn without_redis_everything_is_right_and_only_slower(pool: PgPool) {
         let config = RedisConfig { timeout: Duration::from_millis(50), ..redis_config(Some(&url), "") };
         let cache = Cache::new(&config);
         assert_eq!(cache.check().await, CacheState::Unreachable);
+        cache.keep_persisted_query(&acme(), "ab12", "{ a }", Duration::from_secs(60)).await;
+        assert_eq!(cache.persisted_query(&acme(), "ab12").await, None);
         let oms = Registry::new(pool.clone(), cache);
         let name = format!("T{round}");
         created(&oms, referring(&name, "own", &name, false)).await;
         assert_eq!(display_name(&oms, &name).await, name);
         patched(&oms, &name, json!({"displayName": format!("new{round}")})).await;
         assert_eq!(display_name(&oms, &name).await, format!("new{round}"));
+        let many = oms.object_types.get_many(&caller(), &[key("Nobody"), key(&name)]).await.unwrap();
+        assert_eq!(many[1].as_ref().unwrap().definition.display_name, format!("new{round}"));
         assert_eq!(listed(&oms).await.len(), 1);
         assert_eq!(searched(&oms, &name).await, 1);
         deleted(&oms, &name).await;

@@ -1,5 +1,6 @@
 //! Lists: filters, sort, cursor and count in one query, whatever the filter.
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use sqlx::{Postgres, QueryBuilder};
 use uuid::Uuid;
@@ -79,12 +80,13 @@ pub(crate) const MAX_PAGE_BYTES: i64 = 8 * 1_024 * 1_024;
 /// Longer pages, in bytes, are not put into the cache.
 pub(crate) const MAX_CACHED_PAGE: usize = 1_024 * 1_024;
 
-/// The one row that a list query answers with: documents in order, whether more follow, and the count if it was asked for.
-#[derive(sqlx::FromRow)]
-pub(super) struct ListRow {
-    pub(super) documents: Vec<String>,
-    pub(super) has_more: bool,
-    pub(super) total: Option<i64>,
+/// A page as the database gives it and the cache keeps it: documents in order, whether more follow, and the count if it was
+/// asked for.
+#[derive(sqlx::FromRow, Serialize, Deserialize)]
+pub(crate) struct ListRow {
+    pub(crate) documents: Vec<String>,
+    pub(crate) has_more: bool,
+    pub(crate) total: Option<i64>,
 }
 
 /// Asks for one item more than the page has, to know whether another page follows. Of these the first ones come whose

@@ -3,6 +3,7 @@
 mod create;
 mod delete;
 pub(crate) mod listing;
+mod many;
 mod read;
 mod rows;
 pub(crate) mod statement;

@@ -1,6 +1,5 @@
 //! Reading types: from the cache, else with one query.
 
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
@@ -13,9 +12,10 @@ use crate::{
     context::Context,
     error::{Code, Error, Result},
     fault::{Fault, FaultKind},
+    id::TenantId,
     input::{Faults, MAX_FAULTS, parameter},
     name::TypeKey,
-    page::{self, MAX_LIMIT, Page, Position, SortBy, SortValue},
+    page::{self, Digest, MAX_LIMIT, Page, Position, SortBy, SortValue},
     property::InstanceValidator,
     version::{
         Action, Comparison, Version, VersionInfo, compare,
@@ -47,14 +47,6 @@ pub struct Verdict {
     pub faults: Vec<Fault>,
 }
 
-/// A page as the cache keeps it.
-#[derive(Serialize, Deserialize)]
-struct CachedPage {
-    documents: Vec<String>,
-    has_more: bool,
-    total: Option<i64>,
-}
-
 impl<E: Store> Service<E> {
     /// The live type.
     pub async fn get(&self, context: &Context, key: &TypeKey) -> Result<E> {
@@ -68,20 +60,19 @@ impl<E: Store> Service<E> {
         let mut asked = false;
         let id = match key {
             TypeKey::Id(id) => Some(*id),
-            TypeKey::Name(name) => self.cache.id_of(E::KIND, tenant, &name.folded()).await,
+            TypeKey::Name(name) => self.cache.ids_of(E::KIND, tenant, &[name.folded()]).await.pop().flatten(),
         };
         if let Some(id) = id {
             asked = true;
             match self.cache.entity(E::KIND, tenant, id).await {
-                Lookup::Hit(document) => match Self::parse(&document) {
+                Lookup::Hit(document) => {
                     // Names move: what the name had before may have another one now.
-                    Ok(entity) if key.folded_name().is_none_or(|name| name == entity.definition().name.folded()) => {
+                    if let Some(entity) = Self::parse_cached(&document)
+                        && key.folded_name().is_none_or(|name| name == entity.definition().name.folded())
+                    {
                         return Ok(entity);
                     }
-                    Ok(_) => {}
-                    // Perhaps an older or newer release wrote it.
-                    Err(error) => tracing::warn!(%error, "a cached document is passed over"),
-                },
+                }
                 Lookup::Miss(generation) => names = generation,
             }
         }
@@ -92,6 +83,11 @@ impl<E: Store> Service<E> {
         let entity = Self::parse(&document)?;
         self.keep(context, &entity, &document, names).await;
         Ok(entity)
+    }
+
+    /// What the cache has, unless perhaps an older or newer release wrote it.
+    pub(super) fn parse_cached(document: &str) -> Option<E> {
+        Self::parse(document).inspect_err(|error| tracing::warn!(%error, "a cached document is passed over")).ok()
     }
 
     /// Puts a document into the cache. One that shows names, read without knowing their generation, takes the place of an
@@ -109,9 +105,7 @@ impl<E: Store> Service<E> {
     /// A page of live types.
     pub async fn list(&self, context: &Context, list: &ListQuery) -> Result<Page<E>> {
         context.require(E::RIGHTS.read)?;
-        if !(1..=MAX_LIMIT).contains(&list.limit) {
-            return Err(parameter("limit", FaultKind::Malformed { expected: "a whole number from 1 to 200" }));
-        }
+        check_limit(list.limit)?;
         let tenant = &context.tenant;
         let digest = list.digest(tenant, E::KIND);
         let after = list.cursor.as_deref().map(|cursor| Position::decode(cursor, digest)).transpose()?;
@@ -123,24 +117,25 @@ impl<E: Store> Service<E> {
             _ => "link_types:list",
         };
         let (found, slot) = self.cache.page(tenant, key_type, &list.hash(tenant, E::KIND)).await;
-        let page = match found.and_then(|text| serde_json::from_str::<CachedPage>(&text).ok()) {
-            Some(page) => page,
+        let row = match found.and_then(|text| serde_json::from_str::<ListRow>(&text).ok()) {
+            Some(row) => row,
             None => {
                 let mut query = listing::query(&E::COLUMNS, tenant, list, after.as_ref());
                 let row: ListRow = query.build_query_as().fetch_one(&self.pool).await?;
-                let page = CachedPage { documents: row.documents, has_more: row.has_more, total: row.total };
-                let text = serde_json::to_string(&page).map_err(Error::internal)?;
+                let text = serde_json::to_string(&row).map_err(Error::internal)?;
                 if text.len() <= MAX_CACHED_PAGE {
                     self.cache.keep_page(slot, &text).await;
                 }
-                page
+                row
             }
         };
+        Self::page(&row, list.sort.by, digest)
+    }
 
-        let items = page.documents.iter().map(|document| Self::parse(document)).collect::<Result<Vec<E>>>()?;
-        let cursors =
-            items.iter().map(|item| Position { value: sort_value(item, list.sort.by), id: item.id() }.encode(digest));
-        Ok(Page { cursors: cursors.collect(), items, has_more: page.has_more, total: page.total })
+    pub(super) fn page(row: &ListRow, by: SortBy, digest: Digest) -> Result<Page<E>> {
+        let items = row.documents.iter().map(|document| Self::parse(document)).collect::<Result<Vec<E>>>()?;
+        let cursors = items.iter().map(|item| Position { value: sort_value(item, by), id: item.id() }.encode(digest));
+        Ok(Page { cursors: cursors.collect(), items, has_more: row.has_more, total: row.total })
     }
 
     /// How many live types the filter shows.
@@ -158,8 +153,7 @@ impl<E: Store> Service<E> {
         limit: u32,
     ) -> Result<Page<VersionInfo>> {
         context.require(E::RIGHTS.read)?;
-        let question = (E::KIND, key.id(), key.folded_name());
-        let digest = page::digest(&context.tenant, &format!("versions {question:?}"));
+        let digest = Self::versions_digest(&context.tenant, key);
         let before = cursor.map(|cursor| version_before(cursor, digest)).transpose();
         let rows = match before {
             Ok(before) => {
@@ -172,16 +166,22 @@ impl<E: Store> Service<E> {
             return Err(Self::not_found(key));
         }
         before?;
-        let shown = rows.iter().take(usize::try_from(limit).unwrap_or(usize::MAX));
+        let shown = &rows[..rows.len().min(usize::try_from(limit).unwrap_or(usize::MAX))];
+        Self::versions_page(shown, rows.len() > shown.len(), digest)
+    }
+
+    /// Marks the cursors of a type's versions.
+    pub(super) fn versions_digest(tenant: &TenantId, key: &TypeKey) -> Digest {
+        let question = (E::KIND, key.id(), key.folded_name());
+        page::digest(tenant, &format!("versions {question:?}"))
+    }
+
+    pub(super) fn versions_page(rows: &[VersionRow], has_more: bool, digest: Digest) -> Result<Page<VersionInfo>> {
         let cursor = |row: &VersionRow| {
             Position { value: SortValue::Text(row.version.to_string()), id: row.entity_id }.encode(digest)
         };
-        Ok(Page {
-            items: shown.clone().map(info).collect::<Result<_>>()?,
-            cursors: shown.clone().map(cursor).collect(),
-            has_more: rows.len() > shown.len(),
-            total: None,
-        })
+        let items = rows.iter().map(info).collect::<Result<_>>()?;
+        Ok(Page { items, cursors: rows.iter().map(cursor).collect(), has_more, total: None })
     }
 
     /// One version with its snapshot; of a deleted type by its id.
@@ -246,9 +246,16 @@ impl<E: Store> Service<E> {
     /// The types that an earlier, identical request wrote, as it left them.
     pub(super) async fn replay(&self, context: &Context, entities: &[(uuid::Uuid, i32)]) -> Result<Vec<E>> {
         let (ids, numbers): (Vec<_>, Vec<_>) = entities.iter().copied().unzip();
-        let snapshots = versions::fetch_each(&self.pool, &context.tenant, &ids, &numbers).await?;
-        snapshots.iter().map(|snapshot| Self::parse(snapshot)).collect()
+        let rows = versions::fetch_each(&self.pool, E::KIND, &context.tenant, &ids, &numbers, i64::MAX).await?;
+        rows.iter().filter_map(|row| row.document.as_deref()).map(Self::parse).collect()
     }
+}
+
+pub(super) fn check_limit(limit: u32) -> Result<()> {
+    if (1..=MAX_LIMIT).contains(&limit) {
+        return Ok(());
+    }
+    Err(parameter("limit", FaultKind::Malformed { expected: "a whole number from 1 to 200" }))
 }
 
 fn judge<E: Entity>(entity: &E, instances: &[Value]) -> Verdicts {
@@ -269,7 +276,7 @@ fn judge<E: Entity>(entity: &E, instances: &[Value]) -> Verdicts {
     Verdicts { each, truncated }
 }
 
-fn version_before(cursor: &str, digest: page::Digest) -> Result<i32> {
+fn version_before(cursor: &str, digest: Digest) -> Result<i32> {
     match Position::decode(cursor, digest)?.value {
         SortValue::Text(version) => version.parse().map_err(|_| parameter("cursor", FaultKind::Cursor)),
         SortValue::Time(_) => Err(parameter("cursor", FaultKind::Cursor)),

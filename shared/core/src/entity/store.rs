@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-use sqlx::{PgConnection, PgExecutor};
+use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use super::{
@@ -18,15 +18,24 @@ pub trait Store: Entity {
     const COLUMNS: Columns;
 
     /// The live type.
-    fn fetch<'a>(
-        db: impl PgExecutor<'a> + 'a,
+    fn fetch(
+        db: &PgPool,
         tenant: &TenantId,
         key: &TypeKey,
     ) -> impl Future<Output = sqlx::Result<Option<String>>> + Send;
 
+    /// The live types of these ids and folded names, each once, in any order; none in place of what is too much together
+    /// with those before it. The first one never is.
+    fn fetch_many(
+        db: &PgPool,
+        tenant: &TenantId,
+        ids: &[Uuid],
+        names: &[String],
+    ) -> impl Future<Output = sqlx::Result<Vec<Option<String>>>> + Send;
+
     /// The type as its last version has it, deleted or not; by name the live one, else the one deleted last.
-    fn fetch_latest<'a>(
-        db: impl PgExecutor<'a> + 'a,
+    fn fetch_latest(
+        db: &PgPool,
         tenant: &TenantId,
         key: &TypeKey,
     ) -> impl Future<Output = sqlx::Result<Option<LatestState>>> + Send;
@@ -39,8 +48,8 @@ pub trait Store: Entity {
     ) -> impl Future<Output = sqlx::Result<Vec<Outcome>>> + Send;
 
     /// Those of the folded names that live types have, with their ids.
-    fn taken_names<'a>(
-        db: impl PgExecutor<'a> + 'a,
+    fn taken_names(
+        db: &PgPool,
         tenant: &TenantId,
         names: &[String],
     ) -> impl Future<Output = sqlx::Result<Vec<(String, Uuid)>>> + Send;

@@ -54,6 +54,15 @@ pub struct Ends {
     pub cardinality: Cardinality,
 }
 
+/// One end of a link type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum End {
+    /// Where links start.
+    Source,
+    /// Where they end.
+    Target,
+}
+
 /// The use cases of link types.
 pub type LinkTypes = Service<LinkType>;
 

@@ -1,11 +1,11 @@
 //! SQL of link types.
 
-use sqlx::{PgConnection, PgExecutor};
+use sqlx::{PgConnection, PgExecutor, PgPool};
 
-use super::LinkType;
+use super::{End, LinkType};
 use crate::{
     entity::{
-        listing::Columns,
+        listing::{Columns, ListRow, MAX_PAGE_BYTES},
         statement::{Outcome, Statement, write_statement},
         store::{LatestState, Store},
     },
@@ -21,7 +21,7 @@ impl Store for LinkType {
         document: "link_type_document(t, s.name, g.name, references_of(t.tenant_id, t.id))",
     };
 
-    async fn fetch<'a>(db: impl PgExecutor<'a> + 'a, tenant: &TenantId, key: &TypeKey) -> sqlx::Result<Option<String>> {
+    async fn fetch(db: &PgPool, tenant: &TenantId, key: &TypeKey) -> sqlx::Result<Option<String>> {
         match key {
             TypeKey::Id(id) => {
                 sqlx::query_scalar!(
@@ -52,11 +52,33 @@ impl Store for LinkType {
         }
     }
 
-    async fn fetch_latest<'a>(
-        db: impl PgExecutor<'a> + 'a,
+    async fn fetch_many(
+        db: &PgPool,
         tenant: &TenantId,
-        key: &TypeKey,
-    ) -> sqlx::Result<Option<LatestState>> {
+        ids: &[uuid::Uuid],
+        names: &[String],
+    ) -> sqlx::Result<Vec<Option<String>>> {
+        sqlx::query_scalar!(
+            r#"WITH found AS MATERIALIZED (
+                SELECT link_type_document(t, s.name, g.name, references_of($1, t.id))::text AS document
+                FROM link_types t
+                JOIN object_types s ON s.tenant_id = $1 AND s.id = t.source_object_type_id
+                JOIN object_types g ON g.tenant_id = $1 AND g.id = t.target_object_type_id
+                WHERE t.tenant_id = $1 AND NOT t.is_deleted AND (t.id = ANY($2) OR lower(t.name) = ANY($3))
+            )
+            SELECT CASE WHEN row_number() OVER so_far = 1 OR sum(octet_length(document)) OVER so_far <= $4
+                THEN document END AS document
+            FROM found WINDOW so_far AS (ROWS UNBOUNDED PRECEDING)"#,
+            tenant.as_str(),
+            ids,
+            names,
+            MAX_PAGE_BYTES,
+        )
+        .fetch_all(db)
+        .await
+    }
+
+    async fn fetch_latest(db: &PgPool, tenant: &TenantId, key: &TypeKey) -> sqlx::Result<Option<LatestState>> {
         match key {
             TypeKey::Id(id) => {
                 sqlx::query_as!(
@@ -138,11 +160,7 @@ impl Store for LinkType {
         .await
     }
 
-    async fn taken_names<'a>(
-        db: impl PgExecutor<'a> + 'a,
-        tenant: &TenantId,
-        names: &[String],
-    ) -> sqlx::Result<Vec<(String, uuid::Uuid)>> {
+    async fn taken_names(db: &PgPool, tenant: &TenantId, names: &[String]) -> sqlx::Result<Vec<(String, uuid::Uuid)>> {
         let rows = sqlx::query!(
             r#"SELECT lower(name) AS "name!", id FROM link_types
             WHERE tenant_id = $1 AND NOT is_deleted AND lower(name) = ANY($2)"#,
@@ -152,5 +170,68 @@ impl Store for LinkType {
         .fetch_all(db)
         .await?;
         Ok(rows.into_iter().map(|row| (row.name, row.id)).collect())
+    }
+}
+
+/// Makes the query for the first links at one end of object types.
+macro_rules! first_links {
+    ($end:literal, $($argument:expr),+) => {
+        sqlx::query_as!(
+            ListRow,
+            "WITH wanted AS (
+                SELECT * FROM unnest($2::uuid[]) WITH ORDINALITY AS w(id, ordinal)
+            ), found AS MATERIALIZED (
+                SELECT w.ordinal, l.place,
+                    link_type_document(l.t, s.name, g.name, references_of($1, (l.t).id))::text AS document
+                FROM wanted w
+                CROSS JOIN LATERAL (
+                    SELECT t, row_number() OVER (ORDER BY t.name, t.id) AS place
+                    FROM link_types t
+                    WHERE t.tenant_id = $1 AND NOT t.is_deleted AND t." + $end + " = w.id
+                    ORDER BY t.name, t.id LIMIT $3::bigint + 1
+                ) l
+                JOIN object_types s ON s.tenant_id = $1 AND s.id = (l.t).source_object_type_id
+                JOIN object_types g ON g.tenant_id = $1 AND g.id = (l.t).target_object_type_id
+            ), sized AS (
+                SELECT *, row_number() OVER so_far = 1 OR sum(octet_length(document)) OVER so_far <= $4 AS fits
+                FROM found WINDOW so_far AS (ORDER BY place, ordinal)
+            ), pages AS (
+                SELECT ordinal, array_agg(document ORDER BY place) FILTER (WHERE place <= $3 AND fits) AS documents,
+                    bool_or(place > $3 OR NOT fits) AS has_more
+                FROM sized GROUP BY ordinal
+            )
+            SELECT coalesce(p.documents, '{}') AS \"documents!\", coalesce(p.has_more, false) AS \"has_more!\",
+                CASE WHEN $5::boolean THEN (
+                    SELECT count(*) FROM link_types t
+                    WHERE t.tenant_id = $1 AND NOT t.is_deleted AND t." + $end + " = w.id) END AS total
+            FROM wanted w LEFT JOIN pages p ON p.ordinal = w.ordinal
+            ORDER BY w.ordinal",
+            $($argument),+
+        )
+    };
+}
+
+/// The first page, by name, of the live link types at each of these object types, in their order. What does not fit into
+/// [`MAX_PAGE_BYTES`] is left out, the second link type of every page before the first of any; a page that would begin with
+/// what is left out is empty and says that more follow.
+pub(crate) async fn first_links(
+    db: impl PgExecutor<'_>,
+    tenant: &TenantId,
+    end: End,
+    object_types: &[uuid::Uuid],
+    limit: i64,
+    count: bool,
+) -> sqlx::Result<Vec<ListRow>> {
+    match end {
+        End::Source => {
+            first_links!("source_object_type_id", tenant.as_str(), object_types, limit, MAX_PAGE_BYTES, count)
+                .fetch_all(db)
+                .await
+        }
+        End::Target => {
+            first_links!("target_object_type_id", tenant.as_str(), object_types, limit, MAX_PAGE_BYTES, count)
+                .fetch_all(db)
+                .await
+        }
     }
 }

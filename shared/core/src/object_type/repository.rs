@@ -1,11 +1,11 @@
 //! SQL of object types.
 
-use sqlx::{PgConnection, PgExecutor};
+use sqlx::{PgConnection, PgExecutor, PgPool};
 
 use super::ObjectType;
 use crate::{
     entity::{
-        listing::Columns,
+        listing::{Columns, MAX_PAGE_BYTES},
         statement::{Outcome, Statement, write_statement},
         store::{LatestState, Store},
     },
@@ -17,7 +17,7 @@ impl Store for ObjectType {
     const COLUMNS: Columns =
         Columns { from: "object_types t", document: "object_type_document(t, references_of(t.tenant_id, t.id))" };
 
-    async fn fetch<'a>(db: impl PgExecutor<'a> + 'a, tenant: &TenantId, key: &TypeKey) -> sqlx::Result<Option<String>> {
+    async fn fetch(db: &PgPool, tenant: &TenantId, key: &TypeKey) -> sqlx::Result<Option<String>> {
         match key {
             TypeKey::Id(id) => {
                 sqlx::query_scalar!(
@@ -42,11 +42,31 @@ impl Store for ObjectType {
         }
     }
 
-    async fn fetch_latest<'a>(
-        db: impl PgExecutor<'a> + 'a,
+    async fn fetch_many(
+        db: &PgPool,
         tenant: &TenantId,
-        key: &TypeKey,
-    ) -> sqlx::Result<Option<LatestState>> {
+        ids: &[uuid::Uuid],
+        names: &[String],
+    ) -> sqlx::Result<Vec<Option<String>>> {
+        sqlx::query_scalar!(
+            r#"WITH found AS MATERIALIZED (
+                SELECT object_type_document(t, references_of($1, t.id))::text AS document
+                FROM object_types t
+                WHERE t.tenant_id = $1 AND NOT t.is_deleted AND (t.id = ANY($2) OR lower(t.name) = ANY($3))
+            )
+            SELECT CASE WHEN row_number() OVER so_far = 1 OR sum(octet_length(document)) OVER so_far <= $4
+                THEN document END AS document
+            FROM found WINDOW so_far AS (ROWS UNBOUNDED PRECEDING)"#,
+            tenant.as_str(),
+            ids,
+            names,
+            MAX_PAGE_BYTES,
+        )
+        .fetch_all(db)
+        .await
+    }
+
+    async fn fetch_latest(db: &PgPool, tenant: &TenantId, key: &TypeKey) -> sqlx::Result<Option<LatestState>> {
         match key {
             TypeKey::Id(id) => {
                 sqlx::query_as!(
@@ -138,11 +158,7 @@ impl Store for ObjectType {
         .await
     }
 
-    async fn taken_names<'a>(
-        db: impl PgExecutor<'a> + 'a,
-        tenant: &TenantId,
-        names: &[String],
-    ) -> sqlx::Result<Vec<(String, uuid::Uuid)>> {
+    async fn taken_names(db: &PgPool, tenant: &TenantId, names: &[String]) -> sqlx::Result<Vec<(String, uuid::Uuid)>> {
         let rows = sqlx::query!(
             r#"SELECT lower(name) AS "name!", id FROM object_types
             WHERE tenant_id = $1 AND NOT is_deleted AND lower(name) = ANY($2)"#,

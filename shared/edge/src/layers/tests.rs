@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tower::ServiceExt;
 
 use super::*;
-use crate::{JsonBody, authentication::tests::token, config::tests::config, health, request::ClientIp};
+use crate::{JsonBody, authentication::tests::token, config::tests::config, request::ClientIp};
 
 /// Nothing answers behind it: what is tested here needs no database, and must bear its loss.
 fn registry() -> Registry {
@@ -70,7 +70,7 @@ fn service(more: &[(&str, &str)]) -> Router {
         )
         .route("/open", get(async |info: RequestInfo| info.trace().to_string()))
         .route("/unguarded", get(async |_: Caller| ()));
-    protect(authenticated(inner, &edge).merge(open).merge(health::router(&edge)), &edge)
+    protect(authenticated(inner, &edge).merge(open), &edge)
 }
 
 struct Answer {

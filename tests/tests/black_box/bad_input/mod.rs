@@ -39,7 +39,7 @@ fn place(fault: &Value) -> &str {
     places.into_iter().flatten().next().and_then(Value::as_str).unwrap_or_else(|| panic!("no place: {fault}"))
 }
 
-fn shows_nothing_of_the_database(text: &str) {
+pub(crate) fn shows_nothing_of_the_database(text: &str) {
     let text = text.to_lowercase();
     for word in [
         "select ",

@@ -1,0 +1,48 @@
+//! An HTTP function on AWS Lambda, behind an API Gateway HTTP API.
+
+use std::sync::Arc;
+
+use axum::Router;
+use lambda_http::{Error, Request, RequestExt, request::RequestContext, service_fn, tower::ServiceExt};
+use oms_core::{
+    Registry,
+    config::{PostgresConfig, RedisConfig, Source},
+};
+
+use crate::{ClientIp, Edge, EdgeConfig, protect, telemetry};
+
+/// Reads the settings, builds the routes and serves until the environment is taken away. `read` reads what only this
+/// function needs to know.
+///
+/// # Errors
+///
+/// Every problem of the configuration at once.
+pub async fn run<C>(read: impl FnOnce(&mut Source) -> C, routes: impl FnOnce(&Edge, C) -> Router) -> Result<(), Error> {
+    let mut source = Source::from_env();
+    let (config, postgres, redis) =
+        (EdgeConfig::read(&mut source), PostgresConfig::read(&mut source), RedisConfig::read(&mut source));
+    let own = read(&mut source);
+    source.finish()?;
+    let telemetry = Arc::new(telemetry::init(&config));
+    let edge = Edge::new(config, Registry::connect_lazy(&postgres, &redis)?);
+    let router = protect(routes(&edge, own), &edge);
+    let answer = async |request: Request| {
+        let response = router.clone().oneshot(with_client_ip(request)).await;
+        // Once the answer is out the environment is frozen, and its spans with it.
+        telemetry.flush().await;
+        response
+    };
+    lambda_http::run(service_fn(answer)).await
+}
+
+/// API Gateway knows the client's address; there is no socket to ask.
+fn with_client_ip(mut request: Request) -> Request {
+    let source = match request.request_context_ref() {
+        Some(RequestContext::ApiGatewayV2(context)) => context.http.source_ip.as_deref(),
+        _ => None,
+    };
+    if let Some(ip) = source.and_then(|ip| ip.parse().ok()) {
+        request.extensions_mut().insert(ClientIp(ip));
+    }
+    request
+}

@@ -1,0 +1,12 @@
+//! What the GraphQL API answers.
+
+mod authorization;
+mod clients;
+mod counts;
+mod errors;
+mod http;
+mod limits;
+mod nonsense;
+mod reads;
+mod schema_org;
+mod writes;

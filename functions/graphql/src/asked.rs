@@ -2,7 +2,7 @@
 
 use std::sync::{
     Arc, Mutex, PoisonError,
-    atomic::{AtomicBool, Ordering},
+    atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
 use async_graphql::{Context, Error as FieldError, ErrorExtensionValues, ServerError, Value};
@@ -15,12 +15,13 @@ use oms_core::{
     link_type::LinkType,
     object_type::ObjectType,
 };
-use oms_edge::{ApiError, Cause, Locale, RequestInfo, codes};
+use oms_edge::{ApiError, Cause, Edge, Locale, RequestInfo, codes};
 
 use crate::{
     drive::Batches,
     limits::Costs,
     loaders::{Batched, Kind, batched},
+    refusal::Refusal,
 };
 
 /// The request that a field belongs to.
@@ -33,13 +34,16 @@ pub(crate) struct Asked {
     pub(crate) costs: Costs,
     /// The idempotency key, and the hash of the request that it is bound to.
     idempotency: Option<(String, [u8; 32])>,
+    /// How many bytes of values an answer still has room for; all bits set when there were more.
+    room: AtomicUsize,
     /// Whether the document was valid, so that the answer has data.
     started: AtomicBool,
     /// Internal causes that were logged already: a batch fails for each of its fields.
     logged: Mutex<Vec<String>>,
-    /// The first code of a failed field, for the log line.
-    failed: Mutex<Option<&'static str>>,
 }
+
+/// Marks an answer that a value had no room in.
+const FULL: usize = usize::MAX;
 
 /// Where the faults of a use case stand in the arguments of its field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,25 +58,25 @@ pub(crate) enum Place {
 
 impl Asked {
     pub(crate) fn new(
-        registry: Registry,
+        edge: &Edge,
         caller: Caller,
         info: RequestInfo,
         idempotency: Option<(String, [u8; 32])>,
         costs: Costs,
         batches: &Batches,
     ) -> Self {
-        let caller = Arc::new(caller);
+        let (caller, registry) = (Arc::new(caller), &edge.registry);
         Self {
-            object_types: batched(&registry, &caller, batches),
-            link_types: batched(&registry, &caller, batches),
-            registry,
+            object_types: batched(registry, &caller, batches),
+            link_types: batched(registry, &caller, batches),
+            registry: registry.clone(),
+            room: AtomicUsize::new(edge.config.max_response_bytes),
             costs,
             caller,
             info,
             idempotency,
             started: AtomicBool::new(false),
             logged: Mutex::default(),
-            failed: Mutex::default(),
         }
     }
 
@@ -109,11 +113,6 @@ impl Asked {
         self.started.load(Ordering::Relaxed)
     }
 
-    /// The first code of a failed field.
-    pub(crate) fn failed(&self) -> Option<&'static str> {
-        *self.failed.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// What a client is told of a failed field: code, words, every fault with its place; of internal causes nothing.
     pub(crate) fn explain(&self, error: Error, place: Place) -> FieldError {
         let error = ApiError::from(located(error, place));
@@ -121,7 +120,6 @@ impl Asked {
         if let Some(cause) = error.internal_cause() {
             self.log(cause, code);
         }
-        self.failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(code);
         let mut extensions = self.extensions(code, codes::row(error.code()).graphql);
         let entries = error.entries(self.locale());
         if let Some(list) = serde_json::to_value(&entries).ok().filter(|_| !entries.is_empty())
@@ -137,10 +135,27 @@ impl Asked {
 
     /// Gives an error of the library what each of ours has.
     pub(crate) fn complete(&self, error: &mut ServerError) {
-        if error.extensions.as_ref().is_none_or(|extensions| extensions.get("code").is_none()) {
-            let code = if self.started() { "INVALID_REQUEST" } else { "GRAPHQL_VALIDATION_FAILED" };
-            error.extensions = Some(self.extensions(code, "BAD_REQUEST"));
+        if error.extensions.as_ref().is_some_and(|extensions| extensions.get("code").is_some()) {
+            return;
         }
+        if self.started() {
+            error.extensions = Some(self.extensions("INVALID_REQUEST", "BAD_REQUEST"));
+        } else {
+            let (message, at) = (std::mem::take(&mut error.message), std::mem::take(&mut error.locations));
+            *error = Refusal::Validation { message, at }.to_error(self.locale(), self.info.correlation_id());
+        }
+    }
+
+    /// Makes a value part of the answer, if there is room for so many bytes.
+    pub(crate) fn fits(&self, bytes: usize) -> bool {
+        let left = |room: usize| Some(if room == FULL { FULL } else { room.checked_sub(bytes).unwrap_or(FULL) });
+        let before = self.room.fetch_update(Ordering::Relaxed, Ordering::Relaxed, left);
+        before.is_ok_and(|room| room != FULL && room >= bytes)
+    }
+
+    /// Whether a value had no room.
+    pub(crate) fn is_full(&self) -> bool {
+        self.room.load(Ordering::Relaxed) == FULL
     }
 
     fn extensions(&self, code: &str, classification: &str) -> ErrorExtensionValues {

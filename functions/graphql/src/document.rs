@@ -14,24 +14,26 @@ use async_graphql_value::{ConstValue, Value};
 use crate::refusal::Refusal;
 
 /// Leaves only the operation of this name: editors send whole files, and only what is carried out is judged. Fragments of
-/// the other operations go with them; one that no operation uses stays, to be complained of.
-pub(crate) fn choose(document: &mut ExecutableDocument, name: Option<&str>) -> Result<(), Refusal> {
+/// the other operations go with them; one that no operation uses stays, to be complained of. Gives the operation's name.
+pub(crate) fn choose(document: &mut ExecutableDocument, name: Option<&str>) -> Result<Option<Name>, Refusal> {
     let operations = match (&mut document.operations, name) {
-        (DocumentOperations::Single(_), None) => return Ok(()),
+        (DocumentOperations::Single(_), None) => return Ok(None),
         (DocumentOperations::Multiple(operations), Some(name)) if operations.contains_key(name) => operations,
         (DocumentOperations::Multiple(operations), None) if operations.len() == 1 => operations,
         _ => return Err(Refusal::NoOperation { name: name.map(|name| name.chars().take(100).collect()) }),
     };
     let mut rest = std::mem::take(operations);
     let key = name.map(Name::new).or_else(|| rest.keys().next().cloned());
-    let Some(chosen) = key.and_then(|key| rest.remove(&key)) else { return Err(Refusal::NoOperation { name: None }) };
+    let Some((name, chosen)) = key.and_then(|key| rest.remove_entry(&key)) else {
+        return Err(Refusal::NoOperation { name: None });
+    };
     if !rest.is_empty() {
         let used = fragments(document, std::iter::once(&chosen.node));
         let foreign = fragments(document, rest.values().map(|operation| &operation.node));
         document.fragments.retain(|name, _| used.contains(name) || !foreign.contains(name));
     }
     document.operations = DocumentOperations::Single(chosen);
-    Ok(())
+    Ok(Some(name))
 }
 
 /// The fragments that operations use, also by way of others.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_graphql::{
-    Request, ServerError, Value, Variables,
+    Name, Request, ServerError, Value, Variables,
     parser::{
         parse_query,
         types::{ExecutableDocument, OperationType},
@@ -15,7 +15,7 @@ use axum::{
 };
 use http::{HeaderMap, StatusCode};
 use oms_core::input::shorten;
-use oms_edge::{ApiError, Caller, Edge, Failed, JsonBody, RequestInfo, request::idempotency_key};
+use oms_edge::{ApiError, Caller, Edge, JsonBody, Outcome, RequestInfo, request::idempotency_key};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
@@ -79,10 +79,12 @@ struct Call {
 /// A request that is worth carrying out.
 struct Prepared {
     text: String,
+    /// The hash of a text that came with it, to be kept when the text turns out to be good.
+    new_hash: Option<Hash>,
     document: ExecutableDocument,
     variables: Variables,
     /// The name of the operation that is meant: the document has no other any more.
-    operation: Option<String>,
+    operation: Option<Name>,
     costs: Costs,
     mutation: bool,
 }
@@ -120,7 +122,7 @@ impl Call {
         };
         limits::measure_text(&text, config)?;
         let mut document = parse_query(&text).map_err(|error| Refusal::parse(&error))?;
-        document::choose(&mut document, parameters.operation.as_deref())?;
+        let operation = document::choose(&mut document, parameters.operation.as_deref())?;
         let mut variables = parameters.variables();
         document::settle(&mut document, &mut variables)?;
         let costs = limits::measure(&document, &variables, config)?;
@@ -129,14 +131,11 @@ impl Call {
         if mutation && self.reads_only {
             return Err(Refusal::MutationByGet);
         }
-        if let Some(hash) = hash.filter(|_| new) {
-            hash.keep(&text, &edge.registry, tenant).await;
-        }
-        Ok(Prepared { text, document, variables, operation: parameters.operation, costs, mutation })
+        Ok(Prepared { text, new_hash: hash.filter(|_| new), document, variables, operation, costs, mutation })
     }
 
     async fn execute(self, media: Media, prepared: Prepared) -> Result<Response, ApiError> {
-        let Prepared { text, document, variables, operation, costs, mutation } = prepared;
+        let Prepared { text, new_hash, document, variables, operation, costs, mutation } = prepared;
         let idempotency = idempotency_key(&self.headers)?.filter(|_| mutation).map(|key| {
             let mut hash = Sha256::new();
             // Maps are sorted, so equal variables are equal bytes.
@@ -148,9 +147,14 @@ impl Call {
             (key.to_owned(), hash.finalize().into())
         });
         let batches = Batches::default();
-        let registry = self.graphql.edge.registry.clone();
-        let asked =
-            Arc::new(Asked::new(registry, self.caller.0.clone(), self.info.clone(), idempotency, costs, &batches));
+        let asked = Arc::new(Asked::new(
+            &self.graphql.edge,
+            self.caller.0.clone(),
+            self.info.clone(),
+            idempotency,
+            costs,
+            &batches,
+        ));
         let mut request = Request::new("").variables(variables).data(asked.clone());
         request.set_parsed_query(document);
 
@@ -165,26 +169,32 @@ impl Call {
             }
         };
 
+        let (started, max) = (asked.started(), self.graphql.edge.config.max_response_bytes);
+        if asked.is_full() {
+            return Ok(self.refuse(media, &Refusal::AnswerTooLarge { max, mutation }));
+        }
         let mut errors = response.errors;
         errors.truncate(MAX_ERRORS);
         for error in &mut errors {
             asked.complete(error);
             shorten(&mut error.message, MAX_MESSAGE);
         }
-        let started = asked.started();
         let body = Body { errors: &errors, data: started.then_some(&response.data) };
         let bytes = serde_json::to_vec(&body).map_err(oms_core::error::Error::internal)?;
-        let max = self.graphql.edge.config.max_response_bytes;
         if bytes.len() > max {
-            let refusal = Refusal::AnswerTooLarge { max, written: mutation };
-            return Ok(self.refuse(media, &refusal));
+            return Ok(self.refuse(media, &Refusal::AnswerTooLarge { max, mutation }));
+        }
+        if let Some(hash) = new_hash.filter(|_| started) {
+            let Caller(caller) = &self.caller;
+            hash.keep(&text, &self.graphql.edge.registry, &caller.tenant).await;
         }
         let status = if !started && media == Media::Response { StatusCode::BAD_REQUEST } else { StatusCode::OK };
         let mut answer = media.answer(status, bytes);
-        if !errors.is_empty() {
-            let code = asked.failed().unwrap_or(if started { "INVALID_REQUEST" } else { "GRAPHQL_VALIDATION_FAILED" });
-            answer.extensions_mut().insert(Failed(code));
-        }
+        let code = errors.first().and_then(|error| match error.extensions.as_ref()?.get("code") {
+            Some(Value::String(code)) => Some(code.clone()),
+            _ => None,
+        });
+        answer.extensions_mut().insert(Outcome { operation: operation.map(|name| shown(&name)), code });
         Ok(answer)
     }
 
@@ -193,7 +203,12 @@ impl Call {
         // Texts and numbers always serialize.
         let bytes = serde_json::to_vec(&Body { errors: &errors, data: None }).unwrap_or_default();
         let mut answer = media.answer(media.status(refusal), bytes);
-        answer.extensions_mut().insert(Failed(refusal.code()));
+        answer.extensions_mut().insert(Outcome { operation: None, code: Some(refusal.code().to_owned()) });
         answer
     }
+}
+
+/// Enough of a name to know it again: clients choose it.
+fn shown(name: &str) -> String {
+    name.chars().take(100).collect()
 }

@@ -40,7 +40,7 @@ pub(crate) enum Refusal {
     /// A GET may only read.
     MutationByGet,
     /// The answer would be larger than the limit.
-    AnswerTooLarge { max: usize, written: bool },
+    AnswerTooLarge { max: usize, mutation: bool },
     /// It took too long.
     Timeout,
 }
@@ -122,12 +122,12 @@ impl Refusal {
                 "Accept application/graphql-response+json or application/json: nothing else is answered.".into()
             }
             Self::MutationByGet => "A mutation needs POST; GET only reads.".into(),
-            Self::AnswerTooLarge { max, written: false } => {
+            Self::AnswerTooLarge { max, mutation: false } => {
                 format!("The answer would have more than {max} bytes. Ask for fewer items or fields.")
             }
-            Self::AnswerTooLarge { max, written: true } => format!(
-                "The mutation was carried out, but its answer would have more than {max} bytes. Ask for fewer fields; \
-                read what was written with a query."
+            Self::AnswerTooLarge { max, mutation: true } => format!(
+                "The answer would have more than {max} bytes, though mutations were carried out. Read with a query what \
+                was written, and ask for fewer fields."
             ),
             Self::Timeout => "The request took too long. Try again in a moment.".into(),
         }
@@ -166,10 +166,10 @@ impl Refusal {
                 "Accept는 application/graphql-response+json 또는 application/json이어야 합니다.".into()
             }
             Self::MutationByGet => "뮤테이션은 POST로 보내야 합니다. GET은 조회만 할 수 있습니다.".into(),
-            Self::AnswerTooLarge { max, written: false } => {
+            Self::AnswerTooLarge { max, mutation: false } => {
                 format!("응답이 {max}바이트를 넘습니다. 항목이나 필드를 줄여 요청하세요.")
             }
-            Self::AnswerTooLarge { max, written: true } => format!(
+            Self::AnswerTooLarge { max, mutation: true } => format!(
                 "뮤테이션은 실행되었지만 응답이 {max}바이트를 넘습니다. 필드를 줄이고, 저장된 내용은 쿼리로 조회하세요."
             ),
             Self::Timeout => "요청 처리 시간이 초과되었습니다. 잠시 후 다시 시도하세요.".into(),
@@ -224,8 +224,8 @@ mod tests {
             Refusal::Batch,
             Refusal::NotAcceptable,
             Refusal::MutationByGet,
-            Refusal::AnswerTooLarge { max: 7, written: false },
-            Refusal::AnswerTooLarge { max: 7, written: true },
+            Refusal::AnswerTooLarge { max: 7, mutation: false },
+            Refusal::AnswerTooLarge { max: 7, mutation: true },
             Refusal::Timeout,
         ];
         for refusal in refusals {

@@ -26,4 +26,4 @@ pub use config::EdgeConfig;
 pub use layers::{Caller, Edge, authenticated, protect};
 pub use locale::Locale;
 pub use problem::{ApiError, Cause};
-pub use request::{ClientIp, Failed, RequestInfo};
+pub use request::{ClientIp, Outcome, RequestInfo};

@@ -45,13 +45,14 @@ pub struct ClientIp(
     pub IpAddr,
 );
 
-/// The code of the failure that an answer tells of by itself, where it is not an [`ApiError`]: a response extension that
-/// puts it into the log line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Failed(
-    /// The code.
-    pub &'static str,
-);
+/// What an answer has to say to the log line that its status and route don't tell: a response extension.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// What was asked for, where one route answers many questions.
+    pub operation: Option<String>,
+    /// The code of a failure that the answer tells of by itself, where it is not an [`ApiError`].
+    pub code: Option<String>,
+}
 
 /// What is known of a request before anybody looks at its route. Cheap to clone; also an extractor.
 #[derive(Debug, Clone)]
@@ -160,7 +161,7 @@ pub(crate) async fn track(State(edge): State<Edge>, mut request: Request, next: 
     let mut response = next.run(request).instrument(span.clone()).await;
 
     let failure = failure(&mut response, edge.config.max_body_bytes);
-    let code = response.extensions_mut().remove::<Failed>().map(|Failed(code)| code);
+    let outcome = response.extensions_mut().remove::<Outcome>().unwrap_or_default();
     let status = response.status();
     let trace_id = info.0.trace.trace_id_hex();
     if let Some(error) = &failure {
@@ -189,7 +190,8 @@ pub(crate) async fn track(State(edge): State<Edge>, mut request: Request, next: 
         actor,
         correlation_id = info.correlation_id(),
         trace_id,
-        code = failure.as_ref().map(|error| error.code().as_str()).or(code),
+        operation = outcome.operation,
+        code = failure.as_ref().map(|error| error.code().as_str()).or(outcome.code.as_deref()),
         "request"
     );
     let labels = [("method", method.to_owned()), ("endpoint", route), ("status", status.as_u16().to_string())];

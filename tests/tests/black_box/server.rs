@@ -116,11 +116,11 @@ async fn metrics_and_logs_tell_of_each_request_by_its_route() {
 }
 
 #[tokio::test]
-async fn a_query_is_logged_with_the_code_of_its_failure_and_without_its_text() {
+async fn a_query_is_logged_with_its_name_and_the_code_of_its_failure_and_without_its_text() {
     let server = Server::start(&[]).await;
     let editor = server.client("editor");
     for (id, document) in [
-        ("good", "{ objectType(id: \"SecretPlan\") { id } }"),
+        ("good", "query Look { objectType(id: \"SecretPlan\") { id } }"),
         ("failed", "mutation { deleteObjectType(id: \"SecretPlan\") }"),
         ("refused", "{ secretPlan }"),
     ] {
@@ -137,6 +137,7 @@ async fn a_query_is_logged_with_the_code_of_its_failure_and_without_its_text() {
     {
         let line = logs.iter().find(|line| line["correlation_id"] == id && line["message"] == "request").unwrap();
         assert_eq!((line["route"].as_str(), line["code"].as_str()), (Some("/graphql"), code), "{line}");
+        assert_eq!(line["operation"].as_str(), (id == "good").then_some("Look"), "{line}");
     }
 }
 

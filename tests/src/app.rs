@@ -4,7 +4,7 @@ use std::{net::SocketAddr, sync::Arc};
 
 use oms_core::{
     Registry,
-    config::{PostgresConfig, RedisConfig, Source},
+    config::{EventConfig, PostgresConfig, RedisConfig, Source},
 };
 use oms_edge::{Edge, EdgeConfig};
 use oms_graphql::GraphqlConfig;
@@ -49,11 +49,12 @@ impl App {
         let mut source = Source::from_pairs(settings.pairs());
         let postgres = PostgresConfig::read(&mut source);
         let redis = RedisConfig::read(&mut source);
+        let events = EventConfig::read(&mut source);
         let edge = EdgeConfig::read(&mut source);
         let graphql = GraphqlConfig::read(&mut source);
         source.finish().unwrap();
 
-        let registry = Registry::connect_lazy(&postgres, &redis).unwrap();
+        let registry = Registry::connect_lazy(&postgres, &redis, &events).unwrap();
         let router = oms_server::router(&Edge::new(edge, registry), graphql);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

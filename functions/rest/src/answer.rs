@@ -8,7 +8,7 @@ use http::{HeaderValue, StatusCode, header};
 use oms_core::error::Error;
 use oms_edge::ApiError;
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::call::Call;
 
@@ -82,23 +82,21 @@ impl Items {
     }
 
     /// Ends the list with its page: the cursor of the next one, and the count if it was asked for.
-    pub(crate) fn finish_page(
-        mut self,
-        call: &Call,
-        next: Option<&str>,
-        total: Option<i64>,
-    ) -> Result<Response, ApiError> {
+    pub(crate) fn finish_page(self, call: &Call, next: Option<&str>, total: Option<i64>) -> Result<Response, ApiError> {
         let mut page = json!({ "nextCursor": next });
         if let (Some(total), Some(page)) = (total, page.as_object_mut()) {
             page.insert("totalCount".to_owned(), json!(total));
         }
+        self.finish_with(&page, next.map(|next| call.with("cursor", next)))
+    }
+
+    /// Ends the list with what is said of the page, and with the path of the next one, if there is one.
+    pub(crate) fn finish_with(mut self, page: &Value, next: Option<String>) -> Result<Response, ApiError> {
         self.bytes.extend_from_slice(br#"],"page":"#);
-        serde_json::to_writer(&mut self.bytes, &page).map_err(Error::internal)?;
+        serde_json::to_writer(&mut self.bytes, page).map_err(Error::internal)?;
         self.bytes.push(b'}');
         let mut response = body(StatusCode::OK, self.bytes);
-        if let Some(next) = next
-            && let Ok(link) = HeaderValue::try_from(format!("<{}>; rel=\"next\"", call.with_cursor(next)))
-        {
+        if let Some(link) = next.and_then(|next| HeaderValue::try_from(format!("<{next}>; rel=\"next\"")).ok()) {
             response.headers_mut().insert(header::LINK, link);
         }
         Ok(response)

@@ -103,13 +103,13 @@ impl Call {
 }
 
 impl Call {
-    /// The path and query of the same question from a cursor on.
-    pub(crate) fn with_cursor(&self, cursor: &str) -> String {
+    /// The path and query of the same question with another value of one parameter.
+    pub(crate) fn with(&self, parameter: &str, value: &str) -> String {
         let mut query = form_urlencoded::Serializer::new(String::new());
-        for (name, value) in form_urlencoded::parse(self.query.as_bytes()).filter(|(name, _)| name != "cursor") {
-            query.append_pair(&name, &value);
+        for (name, known) in form_urlencoded::parse(self.query.as_bytes()).filter(|(name, _)| name != parameter) {
+            query.append_pair(&name, &known);
         }
-        query.append_pair("cursor", cursor);
+        query.append_pair(parameter, value);
         format!("{}?{}", self.path, query.finish())
     }
 }

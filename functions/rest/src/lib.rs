@@ -7,6 +7,7 @@ mod answer;
 mod api_keys;
 mod audit_logs;
 mod call;
+mod events;
 mod openapi;
 mod operation;
 mod precondition;
@@ -43,7 +44,7 @@ pub fn routes(edge: &Edge) -> Router {
 fn operations() -> Vec<operation::Operation> {
     let mut operations = resource::operations::<ObjectType>();
     operations.extend(resource::operations::<LinkType>());
-    operations.extend([search::operation(), audit_logs::operation()]);
+    operations.extend([search::operation(), events::operation(), audit_logs::operation()]);
     operations.extend(api_keys::operations());
     operations
 }

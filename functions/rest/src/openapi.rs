@@ -38,7 +38,7 @@ pub fn document(api_key_header: &HeaderName) -> Value {
         "servers": [{ "url": "/" }],
         "security": [{ "bearer": [] }, { "apiKey": [] }],
         "tags": [
-            { "name": "Object types" }, { "name": "Link types" }, { "name": "Search" }, { "name": "Audit" }, { "name": "API keys" },
+            { "name": "Object types" }, { "name": "Link types" }, { "name": "Search" }, { "name": "Events" }, { "name": "Audit" }, { "name": "API keys" },
         ],
         "paths": paths,
         "components": {
@@ -51,7 +51,7 @@ pub fn document(api_key_header: &HeaderName) -> Value {
     })
 }
 
-fn reference(schema: &str) -> Value {
+pub(crate) fn reference(schema: &str) -> Value {
     json!({ "$ref": format!("#/components/schemas/{schema}") })
 }
 
@@ -91,6 +91,11 @@ fn describe(operation: &Operation) -> Value {
     let mut done = json!({ "description": success.canonical_reason().unwrap_or_default() });
     if let Some(schema) = answer {
         done["content"] = json!({ "application/json": { "schema": answered(schema) } });
+        if schema == "EventFeed" {
+            let description = "Server-Sent Events: `id` is a resume token, `event` the type, `data` the event as JSON";
+            done["content"]["text/event-stream"] =
+                json!({ "schema": { "type": "string", "description": description } });
+        }
     }
     let headers = response_headers(*success, answer.as_deref());
     if !headers.is_empty() {
@@ -258,6 +263,7 @@ fn components() -> Value {
             } } },
         }),
     );
+    all.extend(schemas::events());
     all.insert(
         "NewApiKey".to_owned(),
         json!({ "allOf": [

@@ -69,6 +69,20 @@ impl Query {
         texts
     }
 
+    /// A parameter that may be repeated, of values of a form that `read` knows.
+    pub(crate) fn all<T>(&mut self, name: &'static str, fault: FaultKind, read: impl Fn(&str) -> Option<T>) -> Vec<T> {
+        let read: Vec<Option<T>> = self.take(name).iter().map(|text| read(text)).collect();
+        if read.iter().any(Option::is_none) {
+            self.fault(name, fault);
+        }
+        read.into_iter().flatten().collect()
+    }
+
+    /// UUIDs, in a parameter that may be repeated.
+    pub(crate) fn ids(&mut self, name: &'static str) -> Vec<Uuid> {
+        self.all(name, FaultKind::Malformed { expected: "a UUID" }, |text| Uuid::try_parse(text).ok())
+    }
+
     /// A cursor that an earlier page gave. Longer than this none of ours is: a display name of 255 characters in four bytes
     /// each makes 1,394.
     pub(crate) fn cursor(&mut self) -> Option<String> {

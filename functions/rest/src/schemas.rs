@@ -7,10 +7,13 @@ use oms_core::{
     api_key::ApiKey, audit::AuditEntry, definition::DatasetReference, link_type::Cardinality, property::DataType,
     version::VersionInfo,
 };
+use oms_events::EventType;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use utoipa::ToSchema;
 use uuid::Uuid;
+
+use crate::openapi::reference;
 
 macro_rules! inputs {
     ($($(#[$doc:meta])* $name:ident { $($(#[$fdoc:meta])* $field:ident : $type:ty,)* })+) => {$(
@@ -171,4 +174,59 @@ inputs! {
     ApiKeys {
         data: Vec<ApiKey>,
     }
+}
+
+/// The schemas of the change feed. The types in an event are those of answers.
+pub(crate) fn events() -> [(String, Value); 3] {
+    let uuid = json!({ "type": "string", "format": "uuid" });
+    let types: Vec<&str> = EventType::ALL.iter().map(|kind| kind.as_str()).collect();
+    let claim_check = json!({
+        "type": "object", "required": ["entityKind", "entityId", "version", "href", "bytes"],
+        "description": "In place of the type and its changes when they are too large: where to read them",
+        "properties": {
+            "entityKind": { "type": "string", "enum": ["object_type", "link_type"] }, "entityId": uuid,
+            "version": { "type": "integer" }, "href": { "type": "string" }, "bytes": { "type": "integer" },
+        },
+    });
+    let data = json!({
+        "type": "object", "required": ["version", "actor", "changes"],
+        "properties": {
+            "objectType": reference("ObjectType"), "linkType": reference("LinkType"), "claimCheck": claim_check,
+            "version": { "type": "integer" }, "actor": { "type": "string" },
+            "changes": { "type": "array", "items": reference("FieldChange") },
+        },
+    });
+    let metadata = json!({
+        "type": "object", "required": ["tenantId", "position", "epoch", "schemaVersion"],
+        "properties": {
+            "tenantId": { "type": "string" }, "position": { "type": "integer", "format": "int64" },
+            "epoch": { "type": "integer", "format": "int64" }, "schemaVersion": { "type": "integer" },
+        },
+    });
+    let event = json!({
+        "type": "object", "required": ["id", "type", "entityId", "actor", "timestamp", "data", "metadata"],
+        "properties": {
+            "id": uuid, "type": reference("EventType"), "entityId": uuid, "actor": { "type": "string" },
+            "timestamp": { "type": "string", "format": "date-time" }, "data": data, "metadata": metadata,
+            "correlationId": { "type": "string" },
+        },
+    });
+    let feed = json!({
+        "type": "object", "required": ["data", "page"],
+        "properties": {
+            "data": { "type": "array", "items": reference("Event") },
+            "page": {
+                "type": "object", "required": ["resumeToken", "hasMore"],
+                "properties": {
+                    "resumeToken": { "type": "string", "description": "For `after`; a page may be empty and still move it on" },
+                    "hasMore": { "type": "boolean", "description": "Whether there are more events already" },
+                },
+            },
+        },
+    });
+    [
+        ("EventType".to_owned(), json!({ "type": "string", "enum": types })),
+        ("Event".to_owned(), event),
+        ("EventFeed".to_owned(), feed),
+    ]
 }

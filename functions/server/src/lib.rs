@@ -1,4 +1,8 @@
-//! All functions in one process: REST and GraphQL on `SERVER_PORT`, metrics on `METRICS_PORT`, and what has to be done now and then.
+//! All functions in one process: REST and GraphQL on `SERVER_PORT`, metrics on `METRICS_PORT`, the publisher and the relay, and
+//! what has to be done now and then.
+
+mod kafka;
+mod relay;
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -9,8 +13,34 @@ use anyhow::Context;
 use axum::Router;
 use oms_core::{Registry, config::Source};
 use oms_edge::{Edge, EdgeConfig};
+use oms_event_relay::RelayConfig;
 use oms_graphql::GraphqlConfig;
-use tokio::{net::TcpListener, sync::watch, task::JoinSet};
+use oms_outbox_publisher::KafkaConfig;
+use tokio::{net::TcpListener, runtime::Handle, sync::watch, task::JoinSet};
+
+pub use kafka::MockKafka;
+
+/// Where events go from the log.
+#[derive(Debug, Clone)]
+pub struct EventsConfig {
+    /// Kafka; without brokers events stay in the log, for the change feed alone.
+    pub kafka: KafkaConfig,
+    /// The relay, when `EVENT_BUS_NAME` is set.
+    pub relay: Option<RelayConfig>,
+    /// `RELAY_GROUP`: the consumer group of the relay.
+    pub relay_group: String,
+}
+
+impl EventsConfig {
+    /// Reads the settings.
+    pub fn read(source: &mut Source) -> Self {
+        Self {
+            kafka: KafkaConfig::read(source),
+            relay: RelayConfig::enabled(source).then(|| RelayConfig::read(source)),
+            relay_group: source.text("RELAY_GROUP").unwrap_or_else(|| "oms-event-relay".to_owned()),
+        }
+    }
+}
 
 /// Where the server listens, and how it ends.
 #[derive(Debug, Clone)]
@@ -53,6 +83,7 @@ pub async fn serve(
     server: ServerConfig,
     config: EdgeConfig,
     graphql: GraphqlConfig,
+    events: EventsConfig,
     registry: Registry,
 ) -> anyhow::Result<()> {
     let metrics = oms_edge::metrics::router(&config);
@@ -65,10 +96,12 @@ pub async fn serve(
     let mut tasks = JoinSet::new();
     tasks.spawn(sweep(registry.clone(), stopped.clone()));
     tasks.spawn(run(metrics_listener, metrics, stopped.clone()));
+    spawn_events(&mut tasks, events, &registry, &stopped);
     tasks.spawn(run(http, router, stopped));
     signal().await?;
     tracing::info!("stopping");
     stop.send_replace(true);
+    registry.feed.end();
     let ended = tokio::time::timeout(server.shutdown_timeout, async { while tasks.join_next().await.is_some() {} });
     if ended.await.is_err() {
         tracing::warn!("requests in flight take longer than SHUTDOWN_TIMEOUT_MS and are cut");
@@ -79,6 +112,23 @@ pub async fn serve(
         tracing::warn!("statements in flight are cut");
     }
     Ok(())
+}
+
+/// The publisher, and the relay behind it.
+fn spawn_events(tasks: &mut JoinSet<()>, events: EventsConfig, registry: &Registry, stopped: &watch::Receiver<bool>) {
+    let EventsConfig { kafka, relay, relay_group } = events;
+    let Some(brokers) = &kafka.brokers else {
+        tracing::warn!("KAFKA_BROKERS is not set: events stay in the log, for the change feed alone");
+        return;
+    };
+    tracing::info!(brokers, topic = kafka.topic, relay = relay.is_some(), "publishing events");
+    if let Some(relay) = relay {
+        let (kafka, stopped, runtime) = (kafka.clone(), stopped.clone(), Handle::current());
+        // On a thread of its own, since the compiler can't see that the future may move between threads.
+        tasks.spawn_blocking(move || runtime.block_on(relay::run(kafka, relay_group, relay, stopped)));
+    }
+    let written = registry.outbox.written();
+    tasks.spawn(oms_outbox_publisher::run(registry.clone(), kafka, written, stopped.clone()));
 }
 
 async fn listen(host: IpAddr, port: u16, setting: &str) -> anyhow::Result<TcpListener> {

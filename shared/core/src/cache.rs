@@ -13,6 +13,7 @@ mod connection;
 mod tests;
 
 use std::{
+    collections::{HashMap, HashSet},
     sync::{
         Arc, LazyLock,
         atomic::{AtomicU64, Ordering},
@@ -20,12 +21,13 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
+use futures::StreamExt as _;
 use redis::{Cmd, RedisResult, Script, ScriptInvocation};
 use tokio::sync::OnceCell;
 use uuid::Uuid;
 
 use self::connection::Connection;
-use crate::{config::RedisConfig, error::Kind, id::TenantId};
+use crate::{config::RedisConfig, error::Kind, event_log::LogEvent, id::TenantId};
 
 /// After a failure the database is asked at once for so long, instead of waiting for Redis again.
 const REST: Duration = Duration::from_secs(1);
@@ -157,6 +159,34 @@ impl Cache {
         inner.tell(&SET_IF_NEWER, &key, &[&version.to_string(), &entry, &millis(inner.config.ttl).to_string()]).await;
     }
 
+    /// Repeats what the cache should have been told of these events: nothing older than them is served, and pages from before
+    /// them neither. What is there already, or newer, stays.
+    pub(crate) async fn repeat(&self, events: &[LogEvent]) {
+        let Some(inner) = &self.0 else { return };
+        let ttl = millis(inner.config.ttl).to_string();
+        // Later events of an entity say it all; so does one change of a tenant's content.
+        let mut entities: HashMap<(Kind, Uuid), &LogEvent> = HashMap::new();
+        let (mut tenants, mut renamed) = (HashSet::new(), HashSet::new());
+        for event in events {
+            entities.insert((event.kind(), event.entity_id), event);
+            tenants.insert(&event.tenant);
+            if event.renames() {
+                renamed.insert(&event.tenant);
+            }
+        }
+        let outdate = entities.into_iter().map(|((kind, id), event)| {
+            let (key, version, ttl) = (inner.entity_key(kind, &event.tenant, id), event.version.to_string(), &ttl);
+            async move { inner.tell(&OUTDATE, &key, &[&version, ttl]).await }
+        });
+        futures::stream::iter(outdate).buffer_unordered(64).collect::<()>().await;
+        for tenant in renamed {
+            self.names_changed(tenant).await;
+        }
+        for tenant in tenants {
+            self.content_changed(tenant).await;
+        }
+    }
+
     /// The names generation, to be read before the documents that it shall mark.
     pub(crate) async fn names(&self, tenant: &TenantId) -> Option<i64> {
         self.generation(tenant, "names").await
@@ -244,6 +274,16 @@ static SET_IF_NEWER: LazyLock<Script> = LazyLock::new(|| {
         "local known = tonumber(string.match(redis.call('GETRANGE', KEYS[1], 0, 11), '^(%d+) ')) \
          if known and known > tonumber(ARGV[1]) then return 0 end \
          redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) \
+         return 1",
+    )
+});
+
+/// Leaves a tombstone in place of what is older than a version; an entry of that version is as good as new.
+static OUTDATE: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        "local known = tonumber(string.match(redis.call('GETRANGE', KEYS[1], 0, 11), '^(%d+) ')) \
+         if known and known >= tonumber(ARGV[1]) then return 0 end \
+         redis.call('SET', KEYS[1], ARGV[1] .. ' * ', 'PX', ARGV[2]) \
          return 1",
     )
 });

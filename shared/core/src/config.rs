@@ -115,6 +115,8 @@ impl Source {
 pub struct PostgresConfig {
     /// `postgres://user:password@host:port/name?sslmode=...`
     pub url: Secret,
+    /// `DATABASE_DIRECT_URL`: the same database past any proxy, for sessions that hold locks; absent means `url`.
+    pub direct_url: Option<Secret>,
     /// The most connections of the pool: 25 in the server, 1 in a Lambda environment.
     pub max_connections: u32,
     /// How long a connection may live.
@@ -145,6 +147,10 @@ impl PostgresConfig {
         if let Err(error) = url.parse::<sqlx::postgres::PgConnectOptions>() {
             source.problem(format!("DATABASE_URL or DB_*: {error}"));
         }
+        let direct_url = source.text("DATABASE_DIRECT_URL");
+        if let Some(Err(error)) = direct_url.as_ref().map(|url| url.parse::<sqlx::postgres::PgConnectOptions>()) {
+            source.problem(format!("DATABASE_DIRECT_URL: {error}"));
+        }
         let most = if source.text("AWS_LAMBDA_RUNTIME_API").is_some() { 1 } else { 25 };
         let max_connections = source.parse("DB_MAX_CONNECTIONS", most, "a number of connections");
         if max_connections == 0 {
@@ -152,6 +158,7 @@ impl PostgresConfig {
         }
         Self {
             url: Secret::new(url),
+            direct_url: direct_url.map(Secret::new),
             max_connections,
             max_lifetime: source.millis("DB_MAX_LIFETIME_MS", 300_000),
             acquire_timeout: source.millis("DB_ACQUIRE_TIMEOUT_MS", 3_000),
@@ -203,6 +210,38 @@ impl RedisConfig {
             prefix: source.text("REDIS_KEY_PREFIX").unwrap_or_default(),
             ttl: source.millis("CACHE_TTL_MS", 300_000),
             timeout: source.millis("REDIS_TIMEOUT_MS", 250),
+        }
+    }
+}
+
+/// Events (specification 5, 16.5).
+#[derive(Debug, Clone)]
+pub struct EventConfig {
+    /// `EVENT_MAX_BYTES`: above so many bytes of JSON an event becomes a claim check. EventBridge and SQS take 262,144.
+    pub max_bytes: usize,
+    /// `EVENT_RETENTION_DAYS`: how long published events stay in the log at least.
+    pub retention: Duration,
+    /// `EVENT_POLL_MS`: how often those who watch look for what other processes wrote.
+    pub poll: Duration,
+}
+
+impl EventConfig {
+    /// Reads the settings.
+    pub fn read(source: &mut Source) -> Self {
+        let max_bytes = source.parse("EVENT_MAX_BYTES", 240 * 1024, "a number of bytes");
+        // The envelope of a claim check has to fit, and what AWS takes is the most.
+        if !(4_096..=250_000).contains(&max_bytes) {
+            source.problem("EVENT_MAX_BYTES: must be from 4096 to 250000");
+        }
+        let days = source.parse("EVENT_RETENTION_DAYS", 7_u32, "a number of days");
+        let poll = source.millis("EVENT_POLL_MS", 250);
+        if poll.is_zero() {
+            source.problem("EVENT_POLL_MS: must be 1 or more");
+        }
+        Self {
+            max_bytes,
+            retention: Duration::from_secs(u64::from(days) * 86_400),
+            poll: poll.max(Duration::from_millis(1)),
         }
     }
 }

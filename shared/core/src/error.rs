@@ -131,6 +131,8 @@ codes! {
     Max = "MAX",
     /// A cursor that this service did not issue for this filter and sort.
     InvalidCursor = "INVALID_CURSOR",
+    /// A resume token from before the oldest event that is kept, or from another life of the database.
+    ResumeTokenExpired = "RESUME_TOKEN_EXPIRED",
     /// Several faults in a request that is neither an object type nor a link type.
     InvalidRequest = "INVALID_REQUEST",
     /// A body that is not JSON.
@@ -197,6 +199,9 @@ pub enum Error {
     /// The idempotency key belongs to another request.
     #[error("idempotency key was used with another body")]
     IdempotencyKeyReused,
+    /// What came after the resume token can't be told without a gap any more.
+    #[error("the resume token is older than the event log")]
+    ResumeTokenExpired,
     /// The caller lacks a permission.
     #[error("permission {} is missing", permission.as_str())]
     Forbidden {
@@ -251,6 +256,7 @@ impl Error {
             Self::InUse { .. } => Code::ObjectTypeInUse,
             Self::NotDeleted { .. } => Code::NotDeleted,
             Self::IdempotencyKeyReused => Code::IdempotencyKeyReused,
+            Self::ResumeTokenExpired => Code::ResumeTokenExpired,
             Self::Forbidden { .. } => Code::PermissionDenied,
             Self::Unavailable { .. } => Code::ServiceUnavailable,
             Self::Internal { .. } => Code::InternalError,

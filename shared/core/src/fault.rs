@@ -233,6 +233,8 @@ pub enum FaultKind {
     },
     /// The cursor is not one of ours for this filter and sort.
     Cursor,
+    /// The resume token is none that this service issued for the tenant.
+    ResumeToken,
 }
 
 impl FaultKind {
@@ -271,7 +273,7 @@ impl FaultKind {
             Self::Min { .. } => Code::Min,
             Self::Max { .. } => Code::Max,
             Self::RoleBeyondCaller { .. } => Code::PermissionDenied,
-            Self::Cursor => Code::InvalidCursor,
+            Self::Cursor | Self::ResumeToken => Code::InvalidCursor,
         }
     }
 }

@@ -11,7 +11,9 @@ pub mod context;
 pub mod definition;
 pub mod entity;
 pub mod error;
+pub mod event_log;
 pub mod fault;
+pub mod feed;
 #[cfg(test)]
 mod fixture;
 pub mod id;

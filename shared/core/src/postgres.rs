@@ -46,6 +46,23 @@ pub fn connect_lazy(config: &PostgresConfig) -> Result<PgPool> {
         .connect_lazy_with(options))
 }
 
+/// For a session that holds locks: past any proxy, and gone soon after the client is. A dead one must not keep its locks.
+pub(crate) fn direct_options(config: &PostgresConfig) -> Result<PgConnectOptions> {
+    let timeout = config.statement_timeout.as_millis().to_string();
+    let url = config.direct_url.as_ref().unwrap_or(&config.url);
+    Ok(PgConnectOptions::from_str(url.expose())?
+        .application_name("oms-publisher")
+        .log_statements(LevelFilter::Trace)
+        .options([
+            ("statement_timeout", timeout.as_str()),
+            ("client_min_messages", "warning"),
+            ("tcp_keepalives_idle", "5"),
+            ("tcp_keepalives_interval", "2"),
+            ("tcp_keepalives_count", "3"),
+            ("tcp_user_timeout", "11000"),
+        ]))
+}
+
 /// Applies the migrations that are missing, on a connection of its own: an index on a large table takes longer than a
 /// request's statement may.
 pub(crate) async fn migrate(pool: &PgPool) -> Result<(), MigrateError> {

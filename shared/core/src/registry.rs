@@ -6,8 +6,10 @@ use crate::{
     api_key::ApiKeys,
     audit::Audit,
     cache::Cache,
-    config::{PostgresConfig, RedisConfig},
+    config::{EventConfig, PostgresConfig, RedisConfig, Source},
     error::Result,
+    event_log::{EventLog, LogEvent},
+    feed::Feed,
     idempotency,
     link_type::LinkTypes,
     object_type,
@@ -32,6 +34,10 @@ pub struct Registry {
     pub api_keys: ApiKeys,
     /// The outbox.
     pub outbox: Outbox,
+    /// The event log.
+    pub events: EventLog,
+    /// The log as clients read and watch it.
+    pub feed: Feed,
     /// The cache.
     pub cache: Cache,
     pool: PgPool,
@@ -39,19 +45,28 @@ pub struct Registry {
 
 impl Registry {
     /// A registry that connects when it is first asked.
-    pub fn connect_lazy(postgres: &PostgresConfig, redis: &RedisConfig) -> Result<Self> {
-        Ok(Self::new(postgres::connect_lazy(postgres)?, Cache::new(redis)))
+    pub fn connect_lazy(postgres: &PostgresConfig, redis: &RedisConfig, events: &EventConfig) -> Result<Self> {
+        let pool = postgres::connect_lazy(postgres)?;
+        Ok(Self::over(pool, Cache::new(redis), events, Some(postgres.clone())))
     }
 
     /// A registry over a pool and a cache.
     pub fn new(pool: PgPool, cache: Cache) -> Self {
+        Self::over(pool, cache, &EventConfig::read(&mut Source::default()), None)
+    }
+
+    fn over(pool: PgPool, cache: Cache, events: &EventConfig, direct: Option<PostgresConfig>) -> Self {
+        let outbox = Outbox::new();
+        let log = EventLog::new(pool.clone(), events.clone(), direct);
         Self {
-            object_types: ObjectTypes::new(pool.clone(), cache.clone()),
-            link_types: LinkTypes::new(pool.clone(), cache.clone()),
+            object_types: ObjectTypes::new(pool.clone(), cache.clone(), outbox.clone()),
+            link_types: LinkTypes::new(pool.clone(), cache.clone(), outbox.clone()),
             search: Search::new(pool.clone(), cache.clone()),
             audit: Audit::new(pool.clone()),
             api_keys: ApiKeys::new(pool.clone()),
-            outbox: Outbox::new(pool.clone()),
+            feed: Feed::new(pool.clone(), log.clone(), outbox.written(), events.poll),
+            outbox,
+            events: log,
             cache,
             pool,
         }
@@ -67,12 +82,20 @@ impl Registry {
         sqlx::Connection::ping(&mut *self.pool.acquire().await?).await.map_err(Into::into)
     }
 
-    /// What has to be done now and then: forgets old idempotency keys and refreshes `oms_object_types_total`.
+    /// What has to be done now and then: moves on what a lost poke left, forgets old idempotency keys and old events, and
+    /// refreshes gauges such as `oms_object_types_total`.
     pub async fn sweep(&self) -> Result<()> {
+        self.events.sweep().await?;
         while idempotency::repository::prune(&self.pool).await? {}
         let types = object_type::repository::count_all(&self.pool).await?;
         metrics::gauge!("oms_object_types_total").set(precise(types));
         Ok(())
+    }
+
+    /// Repeats what the cache was told, or should have been, when these events were written: a process may have lost Redis,
+    /// or its life, between its commit and that.
+    pub async fn repeat_cache_writes(&self, events: &[LogEvent]) {
+        self.cache.repeat(events).await;
     }
 
     /// Closes the connections.
@@ -83,6 +106,6 @@ impl Registry {
 
 /// A count as a metric's number; exact up to 2^53.
 #[expect(clippy::cast_precision_loss, reason = "nobody has 2^53 object types")]
-fn precise(count: i64) -> f64 {
+pub(crate) fn precise(count: i64) -> f64 {
     count as f64
 }

@@ -57,6 +57,7 @@ pub const fn row(code: Code) -> Row {
         | Code::InvalidRequest
         | Code::MalformedJson
         | Code::UnknownApiVersion => (StatusCode::BAD_REQUEST, "BAD_REQUEST", 3),
+        Code::ResumeTokenExpired => (StatusCode::GONE, "BAD_REQUEST", 11),
         Code::UnsupportedMediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "BAD_REQUEST", 3),
         Code::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "BAD_REQUEST", 8),
         Code::IdempotencyKeyReused => (StatusCode::UNPROCESSABLE_ENTITY, "BAD_REQUEST", 3),
@@ -79,7 +80,7 @@ mod tests {
             let Row { http, graphql, grpc } = row(*code);
             assert!(http.is_client_error() || http.is_server_error(), "{code:?}");
             let agreeing: &[i32] = match graphql {
-                "BAD_REQUEST" => &[3, 8, 9, 12],
+                "BAD_REQUEST" => &[3, 8, 9, 11, 12],
                 "NOT_FOUND" => &[5, 12],
                 "CONFLICT" => &[6, 9, 10],
                 "UNAUTHENTICATED" => &[16],
@@ -109,6 +110,7 @@ mod tests {
             (Code::ObjectTypeNameExists, 409),
             (Code::CircularReference, 409),
             (Code::VersionConflict, 409),
+            (Code::ResumeTokenExpired, 410),
             (Code::BodyTooLarge, 413),
             (Code::UnsupportedMediaType, 415),
             (Code::IdempotencyKeyReused, 422),

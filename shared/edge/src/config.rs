@@ -54,15 +54,39 @@ pub enum Mode {
     Production,
 }
 
+/// Logs and traces, for functions with HTTP and without.
+#[derive(Debug, Clone)]
+pub struct TelemetryConfig {
+    /// `SERVICE_NAME`: the service in traces.
+    pub service_name: String,
+    /// `LOG_LEVEL`: a level, or directives such as `info,sqlx=warn`.
+    pub log_level: String,
+    /// `TRACE_ENDPOINT`: where spans go as OTLP over HTTP; `/v1/traces` is added to an address without a path.
+    pub trace_endpoint: Option<String>,
+}
+
+impl TelemetryConfig {
+    /// Reads the settings.
+    pub fn read(source: &mut Source) -> Self {
+        let log_level = source.text("LOG_LEVEL").unwrap_or_else(|| "info".to_owned());
+        if log_level.parse::<tracing_subscriber::EnvFilter>().is_err() {
+            source.problem("LOG_LEVEL: expected error, warn, info, debug, trace, or directives such as info,sqlx=warn");
+        }
+        Self {
+            service_name: source.text("SERVICE_NAME").unwrap_or_else(|| "oms-service".to_owned()),
+            log_level,
+            trace_endpoint: read_url(source, "TRACE_ENDPOINT"),
+        }
+    }
+}
+
 /// Settings of the HTTP side.
 #[derive(Debug, Clone)]
 pub struct EdgeConfig {
     /// `SERVER_MODE`.
     pub mode: Mode,
-    /// `SERVICE_NAME`: the service in traces.
-    pub service_name: String,
-    /// `LOG_LEVEL`: a level, or directives such as `info,sqlx=warn`.
-    pub log_level: String,
+    /// Logs and traces.
+    pub telemetry: TelemetryConfig,
     /// `JWT_*`.
     pub jwt: JwtConfig,
     /// `API_KEY_HEADER`.
@@ -79,14 +103,17 @@ pub struct EdgeConfig {
     pub max_response_bytes: usize,
     /// `REQUEST_TIMEOUT_MS`: how long a handler may take until its answer starts.
     pub request_timeout: Duration,
+    /// `EVENT_STREAM_SECONDS`: how long a stream of events lasts before its reader has to resume. By default an hour; on
+    /// Lambda a minute where answers are streamed (`RESPONSE_STREAMING`), else a stream ends with what is there.
+    pub stream_duration: Duration,
     /// `TRUST_FORWARDED_FOR`: whether the right-most `X-Forwarded-For` is the client, which it is behind one proxy.
     pub trust_forwarded_for: bool,
     /// `FAILED_LOGINS_PER_MINUTE` of one client address, until it is refused with 429.
     pub failed_logins_per_minute: u64,
-    /// `TRACE_ENDPOINT`: where spans go as OTLP over HTTP; `/v1/traces` is added to an address without a path.
-    pub trace_endpoint: Option<String>,
     /// `METRICS_PATH`.
     pub metrics_path: String,
+    /// `KAFKA_BROKERS`, or those of development's own: shown by readiness to developers.
+    pub kafka_brokers: Option<String>,
     /// `OUTBOX_MAX_AGE_SECONDS`: above this age of the oldest unpublished event, readiness reports `degraded`.
     pub outbox_max_age: Option<Duration>,
 }
@@ -94,10 +121,6 @@ pub struct EdgeConfig {
 impl EdgeConfig {
     /// Reads the settings. Problems are noted in the source; the value is only to be used when it has none.
     pub fn read(source: &mut Source) -> Self {
-        let log_level = source.text("LOG_LEVEL").unwrap_or_else(|| "info".to_owned());
-        if log_level.parse::<tracing_subscriber::EnvFilter>().is_err() {
-            source.problem("LOG_LEVEL: expected error, warn, info, debug, trace, or directives such as info,sqlx=warn");
-        }
         let metrics_path = source.text("METRICS_PATH").unwrap_or_else(|| "/metrics".to_owned());
         if !metrics_path.starts_with('/') || metrics_path.contains(['{', '}', '?', '#']) {
             source.problem("METRICS_PATH: expected a path such as /metrics");
@@ -105,8 +128,7 @@ impl EdgeConfig {
         let failed_logins_per_minute = source.parse("FAILED_LOGINS_PER_MINUTE", 10, "a number of failed logins");
         Self {
             mode: read_mode(source),
-            service_name: source.text("SERVICE_NAME").unwrap_or_else(|| "oms-service".to_owned()),
-            log_level,
+            telemetry: TelemetryConfig::read(source),
             jwt: read_jwt(source),
             api_key_header: read_api_key_header(source),
             role_permissions: read_roles(source),
@@ -115,10 +137,11 @@ impl EdgeConfig {
             max_body_bytes: read_size(source, "MAX_BODY_BYTES", 4 * 1024 * 1024),
             max_response_bytes: read_size(source, "MAX_RESPONSE_BYTES", 5 * 1024 * 1024),
             request_timeout: source.millis("REQUEST_TIMEOUT_MS", 10_000),
+            stream_duration: read_stream_duration(source),
             trust_forwarded_for: source.parse("TRUST_FORWARDED_FOR", false, "true or false"),
             failed_logins_per_minute,
-            trace_endpoint: read_url(source, "TRACE_ENDPOINT"),
             metrics_path,
+            kafka_brokers: source.text("KAFKA_BROKERS"),
             outbox_max_age: source
                 .text("OUTBOX_MAX_AGE_SECONDS")
                 .map(|_| Duration::from_secs(source.parse("OUTBOX_MAX_AGE_SECONDS", 0, "a number of seconds"))),
@@ -140,6 +163,20 @@ impl EdgeConfig {
             .copied()
             .fold(Permissions::default(), Permissions::union)
     }
+}
+
+fn read_stream_duration(source: &mut Source) -> Duration {
+    let streaming = source.parse("RESPONSE_STREAMING", false, "true or false");
+    let default = match (source.text("AWS_LAMBDA_RUNTIME_API").is_some(), streaming) {
+        (false, _) => 3_600,
+        (true, true) => 60,
+        (true, false) => 0,
+    };
+    let seconds = source.parse("EVENT_STREAM_SECONDS", default, "a number of seconds");
+    if seconds > 86_400 {
+        source.problem("EVENT_STREAM_SECONDS: must be 86400 or less");
+    }
+    Duration::from_secs(seconds.min(86_400))
 }
 
 fn read_mode(source: &mut Source) -> Mode {
@@ -325,7 +362,7 @@ pub(crate) mod tests {
     fn the_defaults_are_those_of_the_specification() {
         let config = config(&[]);
         assert_eq!(config.mode, Mode::Production);
-        assert_eq!(config.service_name, "oms-service");
+        assert_eq!(config.telemetry.service_name, "oms-service");
         assert_eq!(config.api_key_header, "x-api-key");
         assert_eq!(config.metrics_path, "/metrics");
         assert_eq!(config.max_body_bytes, 4_194_304);

@@ -7,7 +7,7 @@ use oms_core::cache::CacheState;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::layers::Edge;
+use crate::{config::Mode, layers::Edge};
 
 /// How long one check may take.
 const LIMIT: Duration = Duration::from_secs(2);
@@ -62,9 +62,15 @@ async fn ready(State(edge): State<Edge>) -> impl IntoResponse {
     let (database, redis, age) = tokio::join!(
         within(registry.check_database()),
         within(async { Ok(registry.cache.check().await) }),
-        within(registry.outbox.oldest_unpublished_age()),
+        within(registry.events.oldest_unpublished_age()),
     );
-    let health = judge(database, redis, age, edge.config.outbox_max_age);
+    let mut health = judge(database, redis, age, edge.config.outbox_max_age);
+    if edge.config.mode == Mode::Development
+        && let (Some(details), Some(brokers)) = (&mut health.checks.kafka.details, &edge.config.kafka_brokers)
+    {
+        // Where a developer can look at events; the port of the mock cluster is another one at each start.
+        details["brokers"] = json!(brokers);
+    }
     let status = if health.status == Status::Unhealthy { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
     (status, Json(health))
 }

@@ -179,6 +179,7 @@ fn cors(config: &EdgeConfig) -> Option<CorsLayer> {
             request::CORRELATION_ID,
             HeaderName::from_static("x-api-version"),
             HeaderName::from_static("idempotency-key"),
+            HeaderName::from_static("last-event-id"),
             HeaderName::from_static("traceparent"),
             HeaderName::from_static("tracestate"),
         ])

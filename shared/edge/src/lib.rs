@@ -16,6 +16,8 @@ pub mod lambda;
 mod layers;
 pub mod locale;
 pub mod metrics;
+#[cfg(feature = "lambda")]
+mod poke;
 pub mod problem;
 pub mod request;
 pub mod telemetry;

@@ -211,6 +211,7 @@ mod tests {
             Max { max: "9".into() },
             RoleBeyondCaller { role: "admin".into() },
             Cursor,
+            ResumeToken,
         ]
     }
 
@@ -251,6 +252,7 @@ mod tests {
             }),
             Cause::Core(Error::NotDeleted { key: "Customer".into() }),
             Cause::Core(Error::IdempotencyKeyReused),
+            Cause::Core(Error::ResumeTokenExpired),
             Cause::Core(Error::Forbidden { permission: Permission::ObjectTypeWrite }),
             Cause::Core(Error::Unavailable { cause: secret.into() }),
             Cause::Core(Error::internal(secret)),

@@ -8,7 +8,7 @@ use tracing_subscriber::{
     EnvFilter, Layer, filter::LevelFilter, fmt::MakeWriter, layer::SubscriberExt, util::SubscriberInitExt,
 };
 
-use crate::config::EdgeConfig;
+pub use crate::config::TelemetryConfig;
 
 /// Keeps spans flowing; what is still waiting is sent when it is dropped.
 #[must_use = "spans are lost when the guard is dropped at once"]
@@ -47,7 +47,7 @@ impl Drop for TelemetryGuard {
 
 /// Sets up logs and traces for the process. Without `TRACE_ENDPOINT` nothing of OpenTelemetry is built. Calling it again
 /// changes nothing.
-pub fn init(config: &EdgeConfig) -> TelemetryGuard {
+pub fn init(config: &TelemetryConfig) -> TelemetryGuard {
     let (provider, problem) = match config.trace_endpoint.as_deref().map(|endpoint| exporter(config, endpoint)) {
         None => (None, None),
         Some(Ok(provider)) => (Some(provider), None),
@@ -88,7 +88,10 @@ where
     tracing_subscriber::registry().with(traces).with(logs)
 }
 
-fn exporter(config: &EdgeConfig, endpoint: &str) -> Result<SdkTracerProvider, opentelemetry_otlp::ExporterBuildError> {
+fn exporter(
+    config: &TelemetryConfig,
+    endpoint: &str,
+) -> Result<SdkTracerProvider, opentelemetry_otlp::ExporterBuildError> {
     let exporter = SpanExporter::builder()
         .with_http()
         .with_protocol(Protocol::HttpBinary)

@@ -30,7 +30,7 @@ async fn flushed_spans_are_at_the_collector() {
     ]);
     let config = EdgeConfig::read(&mut source);
     source.finish().unwrap();
-    let guard = telemetry::init(&config);
+    let guard = telemetry::init(&config.telemetry);
 
     tracing::info_span!("request", otel.name = "GET /items/{id}").in_scope(|| ());
     guard.flush().await;

@@ -50,6 +50,7 @@ const OPERATIONS: &[(&str, &str, From, u16, Foreign)] = &[
     ("GET", "/api/v1/link-types/{id}/versions/{version}", From::Viewer, 200, Foreign::NotFound),
     ("POST", "/api/v1/link-types/{id}/validate", From::Viewer, 200, Foreign::NotFound),
     ("GET", "/api/v1/search", From::Viewer, 200, Foreign::Empty),
+    ("GET", "/api/v1/events", From::Viewer, 200, Foreign::Empty),
     ("GET", "/api/v1/audit-logs", From::Admin, 200, Foreign::Empty),
     ("POST", "/api/v1/api-keys", From::Admin, 201, Foreign::Own),
     ("GET", "/api/v1/api-keys", From::Admin, 200, Foreign::Empty),
@@ -91,6 +92,7 @@ impl Request {
         }
         let path = match template {
             "/api/v1/search" => format!("{template}?q=T"),
+            "/api/v1/events" => format!("{template}?limit=1000"),
             compare if compare.ends_with("/compare") => format!("{compare}?from=1&to=1"),
             other => other.to_owned(),
         };
@@ -213,7 +215,13 @@ async fn another_tenant_sees_nothing() {
         match expected {
             Foreign::Own => assert_eq!(answer.status, *success, "{what}"),
             Foreign::Empty => {
-                let own = ["/api/v1/object-types", "/api/v1/api-keys", "/api/v1/audit-logs", "/api/v1/search"];
+                let own = [
+                    "/api/v1/object-types",
+                    "/api/v1/api-keys",
+                    "/api/v1/audit-logs",
+                    "/api/v1/search",
+                    "/api/v1/events",
+                ];
                 let mut data = answer.expect(200)["data"].as_array().unwrap().clone();
                 if own.contains(template) {
                     // What the foreign tenant made in rows above is its own.

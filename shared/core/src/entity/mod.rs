@@ -30,6 +30,7 @@ use crate::{
     error::{Code, Error, Kind, Result},
     link_type::Ends,
     name::TypeKey,
+    outbox::Outbox,
     version::FieldChange,
 };
 
@@ -80,12 +81,13 @@ pub struct Rights {
 pub struct Service<E> {
     pool: PgPool,
     cache: Cache,
+    outbox: Outbox,
     kind: PhantomData<fn() -> E>,
 }
 
 impl<E: Entity> Service<E> {
-    pub(crate) fn new(pool: PgPool, cache: Cache) -> Self {
-        Self { pool, cache, kind: PhantomData }
+    pub(crate) fn new(pool: PgPool, cache: Cache, outbox: Outbox) -> Self {
+        Self { pool, cache, outbox, kind: PhantomData }
     }
 
     fn not_found(key: &TypeKey) -> Error {

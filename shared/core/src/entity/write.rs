@@ -92,7 +92,12 @@ impl<E: Store> Service<E> {
                 Ok(outcomes) if outcomes.iter().any(|outcome| outcome.kind == "circular") => {
                     return Err(circular::<E>(items, &outcomes));
                 }
-                Ok(outcomes) => return Ok(outcomes),
+                Ok(outcomes) => {
+                    if !outcomes.is_empty() {
+                        self.outbox.note_write();
+                    }
+                    return Ok(outcomes);
+                }
                 Err(error) => error,
             };
             match refusal(&error) {

@@ -1,27 +1,29 @@
-//! The outbox: what every write leaves for the publisher, in the same statement. Only filled here.
+//! The outbox: what every write leaves for publishers, in the same statement. It is only filled here; see
+//! [`crate::event_log`] for where its rows go.
 
-mod repository;
+use std::sync::Arc;
 
-use std::time::Duration;
+use tokio::sync::watch;
 
-use sqlx::PgPool;
-
-use crate::error::Result;
-
-/// Looks into the outbox.
+/// Tells this process's publisher, readers of the feed and pokes that something was committed. A clone is the same.
 #[derive(Debug, Clone)]
 pub struct Outbox {
-    pool: PgPool,
+    written: Arc<watch::Sender<u64>>,
 }
 
 impl Outbox {
-    pub(crate) fn new(pool: PgPool) -> Self {
-        Self { pool }
+    pub(crate) fn new() -> Self {
+        Self { written: Arc::new(watch::Sender::new(0)) }
     }
 
-    /// How long the oldest row has waited for the publisher; none when it is empty.
-    pub async fn oldest_unpublished_age(&self) -> Result<Option<Duration>> {
-        let seconds = repository::oldest_age(&self.pool).await?;
-        Ok(seconds.map(|seconds| Duration::from_secs_f64(seconds.max(0.0))))
+    /// Notes that a write was committed.
+    pub(crate) fn note_write(&self) {
+        self.written.send_modify(|writes| *writes += 1);
+    }
+
+    /// Changes with every committed write of this process. Writes while nobody looks are one change.
+    #[must_use]
+    pub fn written(&self) -> watch::Receiver<u64> {
+        self.written.subscribe()
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{ChangeType, FieldChange};
+use super::{ChangeType, FieldChange, change};
 use crate::{
     definition::{Definition, TypeRef},
     entity::Entity,
@@ -19,8 +19,7 @@ type References = BTreeMap<PropertyId, TypeRef>;
 pub fn compare<E: Entity>(old: &E, new: &E) -> Vec<FieldChange> {
     let mut changes = Vec::new();
     let (a, b) = (old.definition(), new.definition());
-    let mut field =
-        |name: &str, old: Option<Value>, new: Option<Value>| changes.extend(FieldChange::between(name, old, new));
+    let mut field = |name: &str, old: Option<Value>, new: Option<Value>| changes.extend(change(name, old, new));
     field("name", to_json(&a.name), to_json(&b.name));
     field("displayName", to_json(&a.display_name), to_json(&b.display_name));
     field("description", a.description.as_ref().and_then(to_json), b.description.as_ref().and_then(to_json));
@@ -101,7 +100,7 @@ fn compare_property(
     out: &mut Vec<FieldChange>,
 ) {
     let mut field = |name: &str, old: Option<Value>, new: Option<Value>| {
-        out.extend(FieldChange::between(format!("{path}.{name}"), old, new));
+        out.extend(change(format!("{path}.{name}"), old, new));
     };
     field("name", to_json(&a.name), to_json(&b.name));
     field("displayName", to_json(&a.display_name), to_json(&b.display_name));

@@ -10,54 +10,17 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use diff::compare;
+pub use oms_events::{ChangeType, FieldChange};
 
-/// One change between two versions (specification 4.3, 4.5).
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(rename_all = "camelCase")]
-pub struct FieldChange {
-    /// What changed: `displayName`, `properties.customerName.required`.
-    pub field: String,
-    /// Before; absent when added.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub old_value: Option<Value>,
-    /// After; absent when removed.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub new_value: Option<Value>,
-    /// `added`, `removed` or `modified`.
-    #[serde(rename = "type")]
-    pub change_type: ChangeType,
-}
-
-/// How a field changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(rename_all = "lowercase")]
-pub enum ChangeType {
-    /// It was not there before.
-    Added,
-    /// It is no longer there.
-    Removed,
-    /// It has another value.
-    Modified,
-}
-
-impl FieldChange {
-    /// A field with another value.
-    pub fn modified(field: impl Into<String>, old: Value, new: Value) -> Self {
-        Self { field: field.into(), old_value: Some(old), new_value: Some(new), change_type: ChangeType::Modified }
-    }
-
-    /// A field that may have been absent before or be absent now; none if both are the same.
-    pub fn between(field: impl Into<String>, old: Option<Value>, new: Option<Value>) -> Option<Self> {
-        let change_type = match (&old, &new) {
-            (old, new) if same(old.as_ref(), new.as_ref()) => return None,
-            (None, _) => ChangeType::Added,
-            (_, None) => ChangeType::Removed,
-            _ => ChangeType::Modified,
-        };
-        Some(Self { field: field.into(), old_value: old, new_value: new, change_type })
-    }
+/// The change of a field that may have been absent before or be absent now; none if both are the same.
+pub(crate) fn change(field: impl Into<String>, old: Option<Value>, new: Option<Value>) -> Option<FieldChange> {
+    let change_type = match (&old, &new) {
+        (old, new) if same(old.as_ref(), new.as_ref()) => return None,
+        (None, _) => ChangeType::Added,
+        (_, None) => ChangeType::Removed,
+        _ => ChangeType::Modified,
+    };
+    Some(FieldChange { field: field.into(), old_value: old, new_value: new, change_type })
 }
 
 /// Whether two values mean the same: PostgreSQL gives back a large float as the integer it is.

@@ -5,7 +5,7 @@ use axum::{
 use http::StatusCode;
 use http_body_util::BodyExt;
 use oms_core::{
-    config::{PostgresConfig, RedisConfig, Source},
+    config::{EventConfig, PostgresConfig, RedisConfig, Source},
     error::Code,
     fault::{Fault, FaultKind, Location},
 };
@@ -20,7 +20,8 @@ use crate::{JsonBody, authentication::tests::token, config::tests::config, reque
 fn registry() -> Registry {
     let mut source =
         Source::from_pairs([("DATABASE_URL", "postgres://nobody@127.0.0.1:1/none"), ("DB_ACQUIRE_TIMEOUT_MS", "50")]);
-    Registry::connect_lazy(&PostgresConfig::read(&mut source), &RedisConfig::read(&mut source)).unwrap()
+    let (postgres, redis) = (PostgresConfig::read(&mut source), RedisConfig::read(&mut source));
+    Registry::connect_lazy(&postgres, &redis, &EventConfig::read(&mut source)).unwrap()
 }
 
 fn service(more: &[(&str, &str)]) -> Router {

@@ -49,6 +49,7 @@ pub(super) fn title(code: Code) -> &'static str {
         Code::PatternMismatch => "The text does not match the pattern",
         Code::Min => "The number is too small",
         Code::Max => "The number is too large",
+        Code::ResumeTokenExpired => "The resume token has expired",
         Code::InvalidCursor => "Invalid cursor",
         Code::InvalidRequest => "Invalid request",
         Code::MalformedJson => "Malformed JSON",
@@ -115,6 +116,7 @@ pub(super) fn fault(kind: &FaultKind) -> String {
         FaultKind::RoleBeyondCaller { role } => {
             format!("The role '{role}' may do more than you may, so you can't give it; choose a role within your own permissions.")
         }
+        FaultKind::ResumeToken => "This is no resume token of this tenant's event feed; use one that the feed gave, or earliest or latest.".into(),
         FaultKind::Cursor => "This cursor does not belong to this list, filter and sort; start again without a cursor.".into(),
     }
 }
@@ -190,6 +192,11 @@ fn core(error: &Error) -> String {
             format!("{} other type(s) use this object type; 'errors' lists them. Change those first.", referrers.len())
         }
         Error::NotDeleted { key } => format!("'{key}' is not deleted, so there is nothing to restore."),
+        Error::ResumeTokenExpired => {
+            "Events after this resume token are no longer kept, so some would be missing. Take a token with after=latest, \
+             read the current types, then follow the events from that token."
+                .into()
+        }
         Error::IdempotencyKeyReused => {
             "This Idempotency-Key came with another request before. Use a new key for a new request.".into()
         }

@@ -49,6 +49,7 @@ pub(super) fn title(code: Code) -> &'static str {
         Code::PatternMismatch => "텍스트가 패턴과 일치하지 않습니다",
         Code::Min => "값이 최솟값보다 작습니다",
         Code::Max => "값이 최댓값보다 큽니다",
+        Code::ResumeTokenExpired => "재개 토큰이 만료되었습니다",
         Code::InvalidCursor => "유효하지 않은 커서입니다",
         Code::InvalidRequest => "유효하지 않은 요청입니다",
         Code::MalformedJson => "JSON 형식이 올바르지 않습니다",
@@ -134,6 +135,10 @@ pub(super) fn fault(kind: &FaultKind) -> String {
             format!(
                 "역할 '{role}'에는 요청자에게 없는 권한이 있어 부여할 수 없습니다. 보유한 권한 안의 역할을 선택하세요."
             )
+        }
+        FaultKind::ResumeToken => {
+            "이 테넌트의 이벤트 피드가 발급한 재개 토큰이 아닙니다. 피드가 준 토큰이나 earliest, latest를 사용하세요."
+                .into()
         }
         FaultKind::Cursor => "이 목록, 필터, 정렬에 맞지 않는 커서입니다. 커서 없이 처음부터 다시 조회하세요.".into(),
     }
@@ -230,6 +235,11 @@ fn core(error: &Error) -> String {
             )
         }
         Error::NotDeleted { key } => format!("'{key}'은(는) 삭제되지 않았으므로 복원할 것이 없습니다."),
+        Error::ResumeTokenExpired => {
+            "이 재개 토큰 이후의 이벤트가 더 이상 보관되지 않아 누락이 생깁니다. after=latest로 토큰을 받고, 현재 타입들을 읽은 다음, \
+             그 토큰부터 이벤트를 이어서 받으세요."
+                .into()
+        }
         Error::IdempotencyKeyReused => {
             "이 Idempotency-Key는 이미 다른 요청에 사용되었습니다. 새 요청에는 새 키를 사용하세요.".into()
         }

@@ -99,7 +99,7 @@ async fn who_wrote_what_from_where_stands_beside_every_write(pool: PgPool) {
             .await
             .unwrap();
     assert_eq!(event, ("acme".into(), "ada".into(), "c-1".into(), "00-1-2-01".into()));
-    assert!(oms.outbox.oldest_unpublished_age().await.unwrap().is_some());
+    assert!(oms.events.oldest_unpublished_age().await.unwrap().is_some());
 }
 
 #[sqlx::test(migrator = "crate::postgres::MIGRATOR")]

@@ -1,0 +1,75 @@
+//! The publisher as a Lambda function.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
+
+use lambda_runtime::{Error, LambdaEvent, service_fn};
+use oms_core::{
+    Registry,
+    config::{EventConfig, PostgresConfig, RedisConfig, Source},
+};
+use oms_edge::telemetry::{self, TelemetryConfig};
+use serde_json::{Value, json};
+use tokio::sync::Mutex;
+
+use crate::{KafkaConfig, Publisher};
+
+/// What is kept of an invocation's time: for locks to be released and the answer to be sent.
+const RESERVE: Duration = Duration::from_secs(3);
+
+/// Reads the settings and serves until the environment is taken away.
+///
+/// # Errors
+///
+/// Every problem of the configuration at once.
+pub async fn run() -> Result<(), Error> {
+    let mut source = Source::from_env();
+    let (postgres, redis) = (PostgresConfig::read(&mut source), RedisConfig::read(&mut source));
+    let (events, kafka) = (EventConfig::read(&mut source), KafkaConfig::read(&mut source));
+    let telemetry = TelemetryConfig::read(&mut source);
+    if kafka.brokers.is_none() {
+        source.problem("KAFKA_BROKERS: expected host:port,...");
+    }
+    source.finish()?;
+    let telemetry = Arc::new(telemetry::init(&telemetry));
+    let registry = Registry::connect_lazy(&postgres, &redis, &events)?;
+    let mut publisher = Publisher::new(kafka);
+    publisher.warm().await;
+    // One invocation at a time is in an environment.
+    let publisher = Mutex::new(publisher);
+    let answer = async |event: LambdaEvent<Value>| {
+        let answer = handle(&registry, &mut *publisher.lock().await, &event).await;
+        telemetry.flush().await;
+        answer
+    };
+    lambda_runtime::run(service_fn(answer)).await
+}
+
+/// Drains the log, whoever invokes: a poke from SQS and the schedule ask for the same. What is left when the time ends waits
+/// for the next of them.
+///
+/// # Errors
+///
+/// What keeps events from being published; SQS brings the pokes back.
+async fn handle(registry: &Registry, publisher: &mut Publisher, event: &LambdaEvent<Value>) -> Result<Value, Error> {
+    let left = event.context.deadline().duration_since(SystemTime::now()).unwrap_or_default();
+    let deadline = Instant::now() + left.saturating_sub(RESERVE);
+    match publisher.drain(registry, Some(deadline)).await {
+        Ok(drained) => {
+            tracing::info!(
+                drained.published,
+                drained.dead_lettered,
+                drained.partitions,
+                drained.unfinished,
+                "drained the event log"
+            );
+            Ok(json!({"batchItemFailures": []}))
+        }
+        Err(error) => {
+            tracing::error!(%error, "events are not published; they wait");
+            Err(error.into())
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! From the event log to Kafka: partitions of the log are claimed, produced in order and noted as published.
+//!
+//! What subscribers may rely on: every event is in the topic at least once, a repeat has the same id and position, and the
+//! first occurrences of an entity's events are in order. The order holds because a partition is claimed by one publisher,
+//! the producer is idempotent and gap-free, and after any failure nothing is sent that a producer still had in hand: it is
+//! thrown away, and the next one begins after the last event that was acknowledged in order.
+
+mod client;
+mod config;
+mod error;
+pub mod lambda;
+mod producer;
+mod publisher;
+mod record;
+#[cfg(feature = "redrive")]
+pub mod redrive;
+mod run;
+
+pub use client::{KafkaContext, client_config};
+pub use config::{KafkaConfig, Security};
+pub use error::{Error, Result};
+pub use publisher::{Drained, Publisher};
+pub use run::run;

@@ -1,0 +1,217 @@
+//! One life of a Kafka producer: from its first record to its first failure.
+
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
+
+use rdkafka::{
+    error::{KafkaError, RDKafkaErrorCode},
+    producer::{DeliveryFuture, FutureProducer, Producer as _, PurgeConfig},
+};
+
+use crate::{Error, KafkaConfig, KafkaContext, Result, client_config, record::Record};
+
+/// How long a purged producer may take to say what became of its records.
+const SETTLE: Duration = Duration::from_secs(1);
+
+/// What became of a record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// Kafka has it.
+    Acknowledged,
+    /// Kafka can never take it, and why.
+    Refused(String),
+    /// Kafka refused it together with others; one of them may be to blame.
+    Suspected,
+    /// Nobody knows, or Kafka does not have it.
+    Pending,
+}
+
+/// What became of records that were sent together.
+#[derive(Debug)]
+pub(crate) struct Sent {
+    /// In the order of the records.
+    pub(crate) outcomes: Vec<Outcome>,
+    /// Why some are pending, if it is nothing about the records.
+    pub(crate) failure: Option<Error>,
+    /// Whether the producer is of no use any more.
+    pub(crate) is_spent: bool,
+}
+
+/// A producer that sends each partition without a gap, or not at all.
+pub(crate) struct Producer {
+    /// None only while it is dropped.
+    inner: Option<FutureProducer<KafkaContext>>,
+    context: KafkaContext,
+    timeout: Duration,
+}
+
+impl Drop for Producer {
+    /// librdkafka waits for its threads when it ends: not on a thread of the runtime.
+    fn drop(&mut self) {
+        let inner = self.inner.take();
+        std::thread::spawn(move || drop(inner));
+    }
+}
+
+impl Producer {
+    /// Connects in the background.
+    pub(crate) fn new(config: &KafkaConfig) -> Result<Self> {
+        let context = KafkaContext::new(config);
+        let inner = client_config(config)?
+            .set("enable.idempotence", "true")
+            .set("acks", "all")
+            // When Kafka refuses a batch, what follows it in the queue must not overtake: the producer stops instead.
+            .set("enable.gapless.guarantee", "true")
+            // An expired record would let the next one overtake. How long to wait is decided here.
+            .set("message.timeout.ms", "0")
+            .set("compression.type", "zstd")
+            // As every Java client hashes keys.
+            .set("partitioner", "murmur2_random")
+            .set("linger.ms", config.linger.as_millis().to_string())
+            // A topic may take less than a broker does by default: small batches seldom fail together.
+            .set("batch.size", "262144")
+            .set("queue.buffering.max.kbytes", "65536")
+            .create_with_context(context.clone())?;
+        Ok(Self { inner: Some(inner), context, timeout: config.delivery_timeout })
+    }
+
+    fn inner(&self) -> Result<&FutureProducer<KafkaContext>> {
+        self.inner.as_ref().ok_or_else(|| Error::Kafka("the producer has ended".to_owned()))
+    }
+
+    /// Connects, gets a producer id and learns of the topic, so that the first event need not wait for it. A Kafka that
+    /// does not answer shows when there is something to send.
+    pub(crate) async fn warm(&self, topic: &str) {
+        let Some(inner) = self.inner.clone() else { return };
+        let (topic, timeout) = (topic.to_owned(), self.timeout);
+        let fetched = tokio::task::spawn_blocking(move || inner.client().fetch_metadata(Some(&topic), timeout).map(drop));
+        match fetched.await {
+            Ok(Ok(())) => tracing::debug!("connected to Kafka"),
+            Ok(Err(error)) => tracing::debug!(%error, "Kafka does not answer yet"),
+            Err(error) => tracing::debug!(%error, "warming up was cut"),
+        }
+    }
+
+    /// Sends records in order and awaits their acknowledgements; none later than `until`. The time-out runs from one
+    /// acknowledgement to the next.
+    pub(crate) async fn send(&self, topic: &str, records: &[Record], until: Option<Instant>) -> Sent {
+        let mut batch = Batch {
+            outcomes: vec![Outcome::Pending; records.len()],
+            alone: records.len() == 1,
+            failure: None,
+            waiting: VecDeque::with_capacity(records.len()),
+        };
+        for (index, record) in records.iter().enumerate() {
+            if batch.failure.is_some() {
+                break;
+            }
+            self.enqueue(&mut batch, topic, index, record, until).await;
+        }
+        while batch.failure.is_none()
+            && let Some(next) = batch.waiting.pop_front()
+        {
+            self.settle(&mut batch, next, until).await;
+        }
+        if batch.failure.is_some() {
+            self.purge(&mut batch).await;
+        }
+        let is_spent = batch.failure.is_some();
+        let is_explained = matches!(batch.outcomes.as_slice(), [Outcome::Refused(_)]);
+        let failure = batch.failure.filter(|_| !is_explained).map(|failure| self.context.explain(&failure));
+        Sent { outcomes: batch.outcomes, failure, is_spent }
+    }
+
+    async fn enqueue(&self, batch: &mut Batch, topic: &str, index: usize, record: &Record, until: Option<Instant>) {
+        let inner = match self.inner() {
+            Ok(inner) => inner,
+            Err(error) => return batch.failure = Some(error.to_string()),
+        };
+        let mut message = record.to(topic);
+        loop {
+            match inner.send_result(message) {
+                Ok(delivery) => return batch.waiting.push_back((index, delivery)),
+                Err((error, unsent)) if error.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull) => {
+                    message = unsent;
+                    let Some(oldest) = batch.waiting.pop_front() else {
+                        return batch.failure = Some(error.to_string());
+                    };
+                    self.settle(batch, oldest, until).await;
+                    if batch.failure.is_some() {
+                        return;
+                    }
+                }
+                // What librdkafka itself refuses never was in a batch with others.
+                Err((error, _)) if is_hopeless(&error) => {
+                    return batch.outcomes[index] = Outcome::Refused(error.to_string());
+                }
+                Err((error, _)) => return batch.failure = Some(error.to_string()),
+            }
+        }
+    }
+
+    async fn settle(&self, batch: &mut Batch, (index, delivery): (usize, DeliveryFuture), until: Option<Instant>) {
+        let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+        let patience = left.map_or(self.timeout, |left| left.min(self.timeout));
+        match tokio::time::timeout(patience, delivery).await {
+            Ok(Ok(Ok(_))) => batch.outcomes[index] = Outcome::Acknowledged,
+            Ok(Ok(Err((error, _)))) => batch.fail(index, &error),
+            Ok(Err(_)) => batch.failure = Some("the producer ended".to_owned()),
+            Err(_) => batch.failure = Some(format!("no acknowledgement within {} ms", patience.as_millis())),
+        }
+    }
+
+    /// Takes back what was not sent. What was acknowledged meanwhile counts.
+    async fn purge(&self, batch: &mut Batch) {
+        if let Some(inner) = &self.inner {
+            inner.purge(PurgeConfig::default().queue().inflight());
+        }
+        let until = Instant::now() + SETTLE;
+        while let Some((index, delivery)) = batch.waiting.pop_front() {
+            match tokio::time::timeout(until.saturating_duration_since(Instant::now()), delivery).await {
+                Ok(Ok(Ok(_))) => batch.outcomes[index] = Outcome::Acknowledged,
+                Ok(Ok(Err((error, _)))) if is_hopeless(&error) => batch.outcomes[index] = Outcome::Suspected,
+                _ => {}
+            }
+        }
+    }
+}
+
+/// Records on their way.
+struct Batch {
+    outcomes: Vec<Outcome>,
+    alone: bool,
+    failure: Option<String>,
+    waiting: VecDeque<(usize, DeliveryFuture)>,
+}
+
+impl Batch {
+    fn fail(&mut self, index: usize, error: &KafkaError) {
+        if is_hopeless(error) {
+            self.outcomes[index] =
+                if self.alone { Outcome::Refused(error.to_string()) } else { Outcome::Suspected };
+        }
+        self.failure = Some(error.to_string());
+    }
+}
+
+/// What no other attempt can change: the record is too large or makes no sense to Kafka. Everything else may pass, missing
+/// rights and topics too.
+fn is_hopeless(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode::{
+        InvalidMessageSize, InvalidRecord, InvalidTimestamp, MessageBatchTooLarge, MessageSizeTooLarge,
+        UnsupportedForMessageFormat,
+    };
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            MessageSizeTooLarge
+                | MessageBatchTooLarge
+                | InvalidMessageSize
+                | InvalidRecord
+                | InvalidTimestamp
+                | UnsupportedForMessageFormat
+        )
+    )
+}

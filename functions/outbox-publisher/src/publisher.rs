@@ -1,0 +1,362 @@
+//! Draining the log: claim partitions, produce their events in order, move their checkpoints, release them.
+
+use std::{
+    collections::BTreeMap,
+    future::Future,
+    time::{Duration, Instant},
+};
+
+use metrics::counter;
+use oms_core::{
+    Registry,
+    event_log::{Claims, LogEvent},
+};
+use tokio::sync::watch;
+
+use crate::{
+    Error, KafkaConfig, Result,
+    producer::{Outcome, Producer, Sent},
+    record::{ORIGINAL_ERROR, Record},
+};
+
+/// Partitions of one claim: four publishers share the sixteen.
+const CLAIM: usize = 4;
+
+/// The most events of a batch.
+const BATCH: i64 = 1_000;
+
+/// About so many bytes are in memory at once.
+const BATCH_BYTES: i64 = 16 << 20;
+
+/// Batches until other partitions have their turn.
+const TURN: usize = 8;
+
+/// How long the database may take for one step.
+const STEP: Duration = Duration::from_secs(10);
+
+/// What a drain did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Drained {
+    /// Events that Kafka acknowledged.
+    pub published: u64,
+    /// Events that Kafka can never take, now in the dead-letter topic.
+    pub dead_lettered: u64,
+    /// Claims of partitions; one partition may have been claimed again.
+    pub partitions: u64,
+    /// Whether time ran out before the log was drained.
+    pub unfinished: bool,
+}
+
+/// When a drain has to end.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Until {
+    pub(crate) deadline: Option<Instant>,
+    pub(crate) stopped: Option<watch::Receiver<bool>>,
+}
+
+impl Until {
+    fn is_reached(&self) -> bool {
+        self.deadline.is_some_and(|deadline| deadline <= Instant::now())
+            || self.stopped.as_ref().is_some_and(|stopped| *stopped.borrow())
+    }
+}
+
+/// Sends the log on to Kafka. It keeps its producer and its connection from one drain to the next, and no partition.
+pub struct Publisher {
+    config: KafkaConfig,
+    producer: Option<Producer>,
+    claims: Option<Claims>,
+    /// Events of the next batch, fewer when they are large.
+    limit: i64,
+}
+
+impl Publisher {
+    /// Connects when it is first needed.
+    #[must_use]
+    pub fn new(config: KafkaConfig) -> Self {
+        Self { config, producer: None, claims: None, limit: BATCH }
+    }
+
+    /// Connects to Kafka, so that the first event need not wait for that.
+    pub async fn warm(&mut self) {
+        if let Ok(producer) = Producer::new(&self.config) {
+            producer.warm(&self.config.topic).await;
+            self.producer = Some(producer);
+        }
+    }
+
+    /// Publishes what is committed, until nothing is left that others don't have in hand, or the deadline is reached. No
+    /// partition is locked when it returns.
+    ///
+    /// # Errors
+    ///
+    /// What keeps events from being published; they wait, and the next drain begins with them.
+    pub async fn drain(&mut self, registry: &Registry, deadline: Option<Instant>) -> Result<Drained> {
+        self.drain_until(registry, &Until { deadline, stopped: None }).await
+    }
+
+    pub(crate) async fn drain_until(&mut self, registry: &Registry, until: &Until) -> Result<Drained> {
+        let mut drained = Drained::default();
+        let result = self.drain_into(&mut drained, registry, until).await;
+        if drained.published > 0 {
+            counter!("oms_events_published_total").increment(drained.published);
+        }
+        if drained.dead_lettered > 0 {
+            counter!("oms_events_dead_lettered_total").increment(drained.dead_lettered);
+        }
+        if result.is_err() {
+            counter!("oms_event_publish_failures_total").increment(1);
+        }
+        result.map(|()| drained)
+    }
+
+    async fn drain_into(&mut self, drained: &mut Drained, registry: &Registry, until: &Until) -> Result<()> {
+        registry.events.sequence().await?;
+        // Partitions with an event that can't be read. It is for us to mend; the others go on.
+        let mut stuck = Stuck::default();
+        let (mut claims, mut claimed) = self.first_claim(registry).await?;
+        loop {
+            let mut work = claimed.clone();
+            work.retain(|partition| !stuck.partitions.contains(partition));
+            let is_idle = work.is_empty();
+            let result = if is_idle {
+                Ok(())
+            } else {
+                drained.partitions += u64::try_from(work.len()).unwrap_or(u64::MAX);
+                self.take_turn(&mut claims, &mut work, &mut stuck, drained, registry, until).await
+            };
+            // On a connection that is lost, or has a statement in flight, the locks end with it.
+            if matches!(result, Err(Error::Log(_) | Error::LogTimeout)) {
+                return result;
+            }
+            if !claimed.is_empty() {
+                step(claims.release()).await?;
+            }
+            drained.unfinished = !is_idle && until.is_reached();
+            if is_idle || result.is_err() || drained.unfinished {
+                self.claims = Some(claims);
+                return result.and_then(|()| stuck.error.map_or(Ok(()), Err));
+            }
+            // What another publisher sequenced while the partitions were locked here, it could not claim: look again.
+            claimed = step(claims.claim(CLAIM + stuck.partitions.len())).await?;
+        }
+    }
+
+    /// Claims on the connection of the last drain, or on a new one when there is none or it has died since, as it does
+    /// under a frozen Lambda environment. Whoever is cut in the middle of a drain keeps no connection.
+    async fn first_claim(&mut self, registry: &Registry) -> Result<(Claims, Vec<i16>)> {
+        if let Some(mut claims) = self.claims.take() {
+            match step(claims.claim(CLAIM)).await {
+                Ok(claimed) => return Ok((claims, claimed)),
+                Err(error) => tracing::debug!(%error, "the publisher's connection is lost; opening another"),
+            }
+        }
+        let mut claims = step(registry.events.claimer()).await?;
+        let claimed = step(claims.claim(CLAIM)).await?;
+        Ok((claims, claimed))
+    }
+
+    /// Publishes some batches of the claimed partitions; partitions found stuck are taken out of `work`.
+    async fn take_turn(
+        &mut self,
+        claims: &mut Claims,
+        work: &mut Vec<i16>,
+        stuck: &mut Stuck,
+        drained: &mut Drained,
+        registry: &Registry,
+        until: &Until,
+    ) -> Result<()> {
+        for _ in 0..TURN {
+            if until.is_reached() || work.is_empty() {
+                return Ok(());
+            }
+            let limit = self.limit;
+            let events = step(claims.next(work, limit)).await?;
+            if events.is_empty() {
+                return Ok(());
+            }
+            let all = i64::try_from(events.len()).unwrap_or(i64::MAX);
+            let batch = self.publish(&events, registry.events.claim_check_bytes(), stuck, until.deadline).await;
+            let reached = batch.reached(&events);
+            if !reached.is_empty() {
+                step(claims.advance(&reached)).await?;
+            }
+            drained.published += batch.count(&Fate::Published);
+            drained.dead_lettered += batch.count(&Fate::DeadLettered);
+            //registry.repeat_cache_writes(&batch.done(events)).await;
+            if let Some(failure) = batch.failure {
+                return Err(failure);
+            }
+            work.retain(|partition| !stuck.partitions.contains(partition));
+            if all < limit {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends events in order; what became of each.
+    async fn publish(
+        &mut self,
+        events: &[LogEvent],
+        max_bytes: usize,
+        stuck: &mut Stuck,
+        deadline: Option<Instant>,
+    ) -> Batch {
+        let mut batch = Batch { fates: vec![Fate::Waiting; events.len()], failure: None };
+        let (mut indices, mut records) = (Vec::with_capacity(events.len()), Vec::with_capacity(events.len()));
+        for (index, event) in events.iter().enumerate() {
+            if stuck.partitions.contains(&event.partition) {
+                continue;
+            }
+            match Record::of(event, max_bytes) {
+                Ok(record) => {
+                    indices.push(index);
+                    records.push(record);
+                }
+                Err(error) => stuck.add(event.partition, error),
+            }
+        }
+        self.adapt(&records);
+        let topic = self.config.topic.clone();
+        let sent = self.send(&topic, &records, deadline).await;
+        let suspected = sent.outcomes.contains(&Outcome::Suspected);
+        batch.failure = sent.failure.filter(|_| !suspected);
+        for ((index, record), outcome) in indices.into_iter().zip(records).zip(sent.outcomes) {
+            let outcome = match outcome {
+                // Kafka refused a batch. Each of what it did not take goes alone, to find which is to blame; what comes
+                // after a failure waits, so that nothing overtakes.
+                Outcome::Pending | Outcome::Suspected if suspected && batch.failure.is_none() => {
+                    let mut alone = self.send(&topic, std::slice::from_ref(&record), deadline).await;
+                    batch.failure = alone.failure;
+                    alone.outcomes.pop().unwrap_or(Outcome::Pending)
+                }
+                outcome => outcome,
+            };
+            match outcome {
+                Outcome::Acknowledged => batch.fates[index] = Fate::Published,
+                Outcome::Refused(reason) => match self.bury(&events[index], record, &reason, deadline).await {
+                    Ok(()) => batch.fates[index] = Fate::DeadLettered,
+                    Err(error) => {
+                        batch.failure.get_or_insert(error);
+                    }
+                },
+                Outcome::Suspected | Outcome::Pending => {}
+            }
+        }
+        batch
+    }
+
+    /// Puts what Kafka can never take into the dead-letter topic, as a claim check if it can't be had whole there either.
+    async fn bury(&mut self, event: &LogEvent, record: Record, reason: &str, deadline: Option<Instant>) -> Result<()> {
+        let topic = self.config.dlq_topic.clone();
+        let mut failure = None;
+        for record in [record, Record::of(event, 0)?] {
+            let letter = record.with(ORIGINAL_ERROR, reason);
+            let mut sent = self.send(&topic, std::slice::from_ref(&letter), deadline).await;
+            match sent.outcomes.pop() {
+                Some(Outcome::Acknowledged) => {
+                    tracing::error!(
+                        event.id = %event.id, entity.id = %event.entity_id, event.position, reason, topic,
+                        "Kafka can't take an event; it is in the dead-letter topic"
+                    );
+                    return Ok(());
+                }
+                Some(Outcome::Refused(reason)) => failure = Some(Error::Kafka(format!("{topic}: {reason}"))),
+                _ => return Err(sent.failure.unwrap_or_else(|| Error::Kafka(format!("{topic}: not acknowledged")))),
+            }
+        }
+        Err(failure.unwrap_or_else(|| Error::Kafka(format!("{topic}: not acknowledged"))))
+    }
+
+    /// Sends with the producer at hand, and throws it away when it fails or is cut: what it still had is sent again by the
+    /// next one, from the checkpoint on.
+    async fn send(&mut self, topic: &str, records: &[Record], deadline: Option<Instant>) -> Sent {
+        let producer = match self.producer.take().map_or_else(|| Producer::new(&self.config), Ok) {
+            Ok(producer) => producer,
+            Err(error) => {
+                return Sent {
+                    outcomes: vec![Outcome::Pending; records.len()],
+                    failure: Some(error),
+                    is_spent: true,
+                };
+            }
+        };
+        let sent = producer.send(topic, records, deadline).await;
+        if !sent.is_spent {
+            self.producer = Some(producer);
+        }
+        sent
+    }
+
+    /// Large events come in smaller batches, for the memory of a function is small.
+    fn adapt(&mut self, records: &[Record]) {
+        let bytes: usize = records.iter().map(Record::bytes).sum();
+        let (Ok(bytes), Ok(count)) = (i64::try_from(bytes), i64::try_from(records.len())) else { return };
+        self.limit = match bytes / count.max(1) {
+            0 => BATCH,
+            average => (BATCH_BYTES / average).clamp(16, BATCH),
+        };
+    }
+}
+
+/// A step with the database. On a connection that does not answer nothing can be waited for.
+async fn step<T>(step: impl Future<Output = oms_core::error::Result<T>>) -> Result<T> {
+    match tokio::time::timeout(STEP, step).await {
+        Ok(result) => Ok(result?),
+        Err(_) => Err(Error::LogTimeout),
+    }
+}
+
+/// Partitions that wait for somebody to mend an event.
+#[derive(Debug, Default)]
+struct Stuck {
+    partitions: Vec<i16>,
+    error: Option<Error>,
+}
+
+impl Stuck {
+    fn add(&mut self, partition: i16, error: Error) {
+        self.partitions.push(partition);
+        self.error.get_or_insert(error);
+    }
+}
+
+/// What became of an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Published,
+    DeadLettered,
+    Waiting,
+}
+
+/// What became of events that were read together.
+struct Batch {
+    fates: Vec<Fate>,
+    failure: Option<Error>,
+}
+
+impl Batch {
+    /// How far each partition was published without a gap.
+    fn reached(&self, events: &[LogEvent]) -> Vec<(i16, i64)> {
+        let mut reached: BTreeMap<i16, (i64, bool)> = BTreeMap::new();
+        for (event, fate) in events.iter().zip(&self.fates) {
+            let (position, is_open) = reached.entry(event.partition).or_insert((0, true));
+            *is_open &= *fate != Fate::Waiting;
+            if *is_open {
+                *position = event.position;
+            }
+        }
+        let moved = reached.into_iter().filter(|(_, (position, _))| *position > 0);
+        moved.map(|(partition, (position, _))| (partition, position)).collect()
+    }
+
+    fn count(&self, fate: &Fate) -> u64 {
+        u64::try_from(self.fates.iter().filter(|known| *known == fate).count()).unwrap_or(u64::MAX)
+    }
+
+    /// The events that Kafka has.
+    fn done(&self, events: Vec<LogEvent>) -> Vec<LogEvent> {
+        events.into_iter().zip(&self.fates).filter(|(_, fate)| **fate != Fate::Waiting).map(|(event, _)| event).collect()
+    }
+}

@@ -1,0 +1,85 @@
+//! An event as a record of Kafka: CloudEvents 1.0 in binary mode, plus the headers of specification 5.2.
+
+use chrono::SecondsFormat;
+use oms_core::event_log::LogEvent;
+use rdkafka::{
+    message::{Header, OwnedHeaders},
+    producer::FutureRecord,
+};
+
+use crate::Result;
+
+/// Why Kafka could not take it; on records of the dead-letter topic.
+pub(crate) const ORIGINAL_ERROR: &str = "original-error";
+
+/// Marks what was put back by hand: it goes past what was published since.
+#[cfg(feature = "redrive")]
+pub(crate) const REDRIVEN: &str = "redriven";
+
+/// A record without its topic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Record {
+    pub(crate) key: Option<Vec<u8>>,
+    pub(crate) value: Option<Vec<u8>>,
+    pub(crate) headers: Vec<(String, Option<Vec<u8>>)>,
+}
+
+impl Record {
+    /// The event's record; its value is a claim check when it would have more than `max_bytes`.
+    pub(crate) fn of(event: &LogEvent, max_bytes: usize) -> Result<Self> {
+        let key = event.entity_id.to_string();
+        let event_type = event.event_type.as_str();
+        let mut headers = vec![
+            ("ce_specversion", "1.0".to_owned()),
+            ("ce_id", event.id.to_string()),
+            ("ce_source", oms_events::SOURCE.to_owned()),
+            ("ce_type", event_type.to_owned()),
+            ("ce_time", event.occurred_at.to_rfc3339_opts(SecondsFormat::AutoSi, true)),
+            ("ce_subject", key.clone()),
+            ("content-type", "application/json".to_owned()),
+            ("event-type", event_type.to_owned()),
+            ("event-version", oms_events::SCHEMA_VERSION.to_string()),
+        ];
+        headers.extend(event.correlation_id.clone().map(|id| ("correlation-id", id)));
+        headers.extend(event.traceparent.clone().map(|trace| ("traceparent", trace)));
+        Ok(Self {
+            key: Some(key.into_bytes()),
+            value: Some(event.to_json(max_bytes)?.into_bytes()),
+            headers: headers.into_iter().map(|(name, value)| (name.to_owned(), Some(value.into_bytes()))).collect(),
+        })
+    }
+
+    /// The record with a header more; one of the same name goes.
+    pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
+        self = self.without(name);
+        self.headers.push((name.to_owned(), Some(value.as_bytes().to_vec())));
+        self
+    }
+
+    pub(crate) fn without(mut self, name: &str) -> Self {
+        self.headers.retain(|(known, _)| known != name);
+        self
+    }
+
+    /// How many bytes it has, roughly.
+    pub(crate) fn bytes(&self) -> usize {
+        self.value.as_ref().map_or(0, Vec::len)
+    }
+
+    /// As librdkafka takes it.
+    pub(crate) fn to<'a>(&'a self, topic: &'a str) -> FutureRecord<'a, [u8], [u8]> {
+        let mut headers = OwnedHeaders::new_with_capacity(self.headers.len());
+        for (key, value) in &self.headers {
+            headers = headers.insert(Header { key, value: value.as_deref() });
+        }
+        let record = FutureRecord::to(topic).headers(headers);
+        let record = match &self.key {
+            Some(key) => record.key(key.as_slice()),
+            None => record,
+        };
+        match &self.value {
+            Some(value) => record.payload(value.as_slice()),
+            None => record,
+        }
+    }
+}

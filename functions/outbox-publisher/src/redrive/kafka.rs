@@ -1,0 +1,153 @@
+//! Dead letters of the publisher.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use rdkafka::{
+    Message, Offset, TopicPartitionList,
+    consumer::{CommitMode, Consumer, StreamConsumer},
+    error::{KafkaError, RDKafkaErrorCode},
+    message::{BorrowedMessage, Headers},
+};
+
+use super::{Fate, Letter, RedriveOptions, Redriver, Report};
+use crate::{
+    Error, KafkaConfig, KafkaContext, Result, client_config,
+    record::{ORIGINAL_ERROR, Record},
+};
+
+/// Remembers which letters were put back.
+const GROUP: &str = "oms-redrive";
+
+/// Puts back what is in the dead-letter topic when it begins. What the topic of events still can't take goes to the end of
+/// the dead letters again, so that it blocks no other. If it is cut, letters since the last one noted are put back twice.
+///
+/// # Errors
+///
+/// Kafka can't be reached; the letters from there on stay.
+pub async fn redrive_kafka(config: &KafkaConfig, options: RedriveOptions) -> Result<Report> {
+    let mut report =
+        Report { source: config.dlq_topic.clone(), dry_run: options.dry_run, letters: Vec::new() };
+    let asked = config.clone();
+    let (consumer, mut ends) = blocking(move || open(&asked)).await?;
+    let mut redriver = Redriver::new(config);
+    while !ends.is_empty() {
+        let received = tokio::time::timeout(config.delivery_timeout, consumer.recv()).await;
+        let message = match received {
+            Err(_) => return Err(consumer.context().explain("the dead letters can't be read")),
+            Ok(Err(KafkaError::PartitionEOF(partition))) => {
+                ends.remove(&partition);
+                continue;
+            }
+            // librdkafka connects again by itself.
+            Ok(Err(KafkaError::MessageConsumption(RDKafkaErrorCode::BrokerTransportFailure))) => continue,
+            Ok(Err(error)) => return Err(error.into()),
+            Ok(Ok(message)) => message,
+        };
+        let (partition, offset) = (message.partition(), message.offset());
+        let Some(end) = ends.get(&partition).copied() else { continue };
+        if offset < end {
+            let (letter, record) = read(&message);
+            let fate = if options.dry_run { Fate::Shown } else { put_back(&mut redriver, config, record).await? };
+            if !options.dry_run {
+                let (consumer, topic) = (consumer.clone(), config.dlq_topic.clone());
+                blocking(move || commit(&consumer, &topic, partition, offset + 1)).await?;
+            }
+            report.letters.push(Letter { fate, ..letter });
+        }
+        if offset + 1 >= end {
+            ends.remove(&partition);
+        }
+    }
+    // Its threads take a moment to end.
+    blocking(move || {
+        drop(consumer);
+        Ok(())
+    })
+    .await?;
+    Ok(report)
+}
+
+async fn put_back(redriver: &mut Redriver<'_>, config: &KafkaConfig, record: Record) -> Result<Fate> {
+    match redriver.put_back(record.clone()).await? {
+        None => Ok(Fate::Redriven),
+        Some(reason) => {
+            match redriver.send(&config.dlq_topic, &record.with(ORIGINAL_ERROR, &reason)).await? {
+                None => Ok(Fate::Left(reason)),
+                Some(_) => Err(Error::Kafka(format!("{} can't keep a letter: {reason}", config.dlq_topic))),
+            }
+        }
+    }
+}
+
+fn read(message: &BorrowedMessage<'_>) -> (Letter, Record) {
+    let headers = message.headers().map(|headers| {
+        headers.iter().map(|header| (header.key.to_owned(), header.value.map(<[u8]>::to_vec))).collect::<Vec<_>>()
+    });
+    let record = Record {
+        key: message.key().map(<[u8]>::to_vec),
+        value: message.payload().map(<[u8]>::to_vec),
+        headers: headers.unwrap_or_default(),
+    };
+    let reason = record.headers.iter().find(|(name, _)| name == ORIGINAL_ERROR);
+    let letter = Letter {
+        record: format!("{}-{}@{}", message.topic(), message.partition(), message.offset()),
+        key: record.key.as_deref().map(|key| String::from_utf8_lossy(key).into_owned()),
+        reason: match reason {
+            Some((_, Some(reason))) => String::from_utf8_lossy(reason).into_owned(),
+            _ => "no reason is given".to_owned(),
+        },
+        fate: Fate::Shown,
+    };
+    (letter, record)
+}
+
+/// A consumer behind the letters that were put back, and the end of each partition that has more.
+fn open(config: &KafkaConfig) -> Result<(Arc<StreamConsumer<KafkaContext>>, BTreeMap<i32, i64>)> {
+    let (topic, timeout) = (config.dlq_topic.as_str(), config.delivery_timeout);
+    let context = KafkaContext::new(config);
+    let consumer: StreamConsumer<KafkaContext> = client_config(config)?
+        .set("group.id", GROUP)
+        .set("enable.auto.commit", "false")
+        .set("auto.offset.reset", "earliest")
+        .set("enable.partition.eof", "true")
+        .create_with_context(context.clone())?;
+    let unreachable = |error: KafkaError| context.explain(&error.to_string());
+    let metadata = consumer.fetch_metadata(Some(topic), timeout).map_err(unreachable)?;
+    let known = metadata.topics().iter().filter(|known| known.name() == topic);
+    let partitions: BTreeSet<i32> =
+        known.flat_map(|known| known.partitions()).map(|partition| partition.id()).collect();
+    let mut asked = TopicPartitionList::new();
+    for partition in &partitions {
+        asked.add_partition(topic, *partition);
+    }
+    let committed = consumer.committed_offsets(asked, timeout).map_err(unreachable)?;
+    let (mut assigned, mut ends) = (TopicPartitionList::new(), BTreeMap::new());
+    for partition in partitions {
+        let (first, end) = consumer.fetch_watermarks(topic, partition, timeout).map_err(unreachable)?;
+        let next = match committed.find_partition(topic, partition).map(|known| known.offset()) {
+            // Retention may have taken what comes next.
+            Some(Offset::Offset(next)) => next.max(first),
+            _ => first,
+        };
+        if next < end {
+            assigned.add_partition_offset(topic, partition, Offset::Offset(next))?;
+            ends.insert(partition, end);
+        }
+    }
+    consumer.assign(&assigned)?;
+    Ok((Arc::new(consumer), ends))
+}
+
+fn commit(consumer: &StreamConsumer<KafkaContext>, topic: &str, partition: i32, next: i64) -> Result<()> {
+    let mut offsets = TopicPartitionList::new();
+    offsets.add_partition_offset(topic, partition, Offset::Offset(next))?;
+    Ok(consumer.commit(&offsets, CommitMode::Sync)?)
+}
+
+/// librdkafka's synchronous calls, off the runtime's threads.
+async fn blocking<T: Send + 'static>(call: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(call).await.map_err(|error| Error::Kafka(error.to_string()))?
+}

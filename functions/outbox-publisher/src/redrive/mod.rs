@@ -1,0 +1,138 @@
+//! Puts dead letters back: those of the publisher from their topic, those of the relay from their queue. Each comes back
+//! with the header `redriven: 1`, so that the relay lets it past what it relayed since; consumers drop what is not above the
+//! version that they have.
+
+mod kafka;
+mod sqs;
+
+use std::{collections::BTreeMap, fmt};
+
+use serde::Serialize;
+
+pub use kafka::redrive_kafka;
+pub use sqs::redrive_sqs;
+
+use crate::{
+    Error, KafkaConfig, Result,
+    producer::{Outcome, Producer},
+    record::{ORIGINAL_ERROR, REDRIVEN, Record},
+};
+
+/// How to redrive.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct RedriveOptions {
+    /// Only shows what there is; every letter stays.
+    pub dry_run: bool,
+}
+
+/// What a redrive did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Report {
+    /// Where the letters were: a topic or the address of a queue.
+    pub source: String,
+    /// Whether nothing was put back on purpose.
+    pub dry_run: bool,
+    /// Each letter that was there.
+    pub letters: Vec<Letter>,
+}
+
+/// A dead letter.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Letter {
+    /// Topic, partition and offset of the record.
+    pub record: String,
+    /// The entity's id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// Why it became a dead letter.
+    pub reason: String,
+    /// What became of it now.
+    pub fate: Fate,
+}
+
+/// What became of a letter.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase", tag = "is", content = "why")]
+pub enum Fate {
+    /// It is in the topic of events again.
+    Redriven,
+    /// It stays, since this was a dry run.
+    Shown,
+    /// It can't be put back, and stays.
+    Left(String),
+}
+
+impl Report {
+    /// How many letters went back.
+    #[must_use]
+    pub fn redriven(&self) -> usize {
+        self.letters.iter().filter(|letter| letter.fate == Fate::Redriven).count()
+    }
+
+    /// The letters that can't be put back.
+    pub fn left(&self) -> impl Iterator<Item = &Letter> {
+        self.letters.iter().filter(|letter| matches!(letter.fate, Fate::Left(_)))
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}: {} dead letter(s), {} redriven", self.source, self.letters.len(), self.redriven())?;
+        let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
+        for letter in &self.letters {
+            *reasons.entry(&letter.reason).or_default() += 1;
+        }
+        for (reason, count) in reasons {
+            writeln!(f, "  {count} x {reason}")?;
+        }
+        if self.dry_run {
+            for letter in &self.letters {
+                writeln!(f, "  {} {}", letter.record, letter.key.as_deref().unwrap_or("(no key)"))?;
+            }
+            writeln!(f, "  nothing was put back: a dry run")?;
+        }
+        for letter in self.left() {
+            if let Fate::Left(why) = &letter.fate {
+                writeln!(f, "  left: {} {}: {why}", letter.record, letter.key.as_deref().unwrap_or("(no key)"))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Sends letters one by one: there are few, and each has its own fate.
+struct Redriver<'a> {
+    config: &'a KafkaConfig,
+    producer: Option<Producer>,
+}
+
+impl<'a> Redriver<'a> {
+    fn new(config: &'a KafkaConfig) -> Self {
+        Self { config, producer: None }
+    }
+
+    /// Puts a record back; the reason if Kafka can't take it.
+    async fn put_back(&mut self, record: Record) -> Result<Option<String>> {
+        let topic = &self.config.topic;
+        self.send(topic, &record.without(ORIGINAL_ERROR).with(REDRIVEN, "1")).await
+    }
+
+    /// The reason if Kafka can't take it.
+    async fn send(&mut self, topic: &str, record: &Record) -> Result<Option<String>> {
+        let producer = match self.producer.take() {
+            Some(producer) => producer,
+            None => Producer::new(self.config)?,
+        };
+        let mut sent = producer.send(topic, std::slice::from_ref(record), None).await;
+        if !sent.is_spent {
+            self.producer = Some(producer);
+        }
+        match (sent.outcomes.pop(), sent.failure) {
+            (Some(Outcome::Acknowledged), _) => Ok(None),
+            (Some(Outcome::Refused(reason)), _) => Ok(Some(reason)),
+            (_, failure) => Err(failure.unwrap_or_else(|| Error::Kafka("not acknowledged".to_owned()))),
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! A publisher's hold on partitions of the log.
+
+use sqlx::{Connection, PgConnection};
+
+use super::{LogEvent, repository};
+use crate::error::Result;
+
+/// Tells these advisory locks from others of the database.
+const CLASS: i32 = 0x006f_6d73;
+
+/// A session that locks partitions, reads what they have to publish and moves their checkpoints. No transaction is open in
+/// between, however long Kafka takes. Whoever loses the session loses the locks with it; all that can follow is a repeat.
+#[derive(Debug)]
+pub struct Claims {
+    connection: PgConnection,
+}
+
+impl Claims {
+    pub(super) fn new(connection: PgConnection) -> Self {
+        Self { connection }
+    }
+
+    /// Locks up to `most` partitions that have something to publish, those that waited longest first. None means that there
+    /// is nothing to do, or that others are doing it.
+    pub async fn claim(&mut self, most: usize) -> Result<Vec<i16>> {
+        Ok(repository::claim(&mut self.connection, CLASS, i32::try_from(most).unwrap_or(i32::MAX)).await?)
+    }
+
+    /// The next events of claimed partitions, in order of position, at most `limit`.
+    pub async fn next(&mut self, partitions: &[i16], limit: i64) -> Result<Vec<LogEvent>> {
+        Ok(repository::unpublished(&mut self.connection, partitions, limit).await?)
+    }
+
+    /// Notes how far partitions were published: pairs of partition and position.
+    pub async fn advance(&mut self, reached: &[(i16, i64)]) -> Result<()> {
+        let (partitions, positions): (Vec<i16>, Vec<i64>) = reached.iter().copied().unzip();
+        Ok(repository::advance(&mut self.connection, &partitions, &positions).await?)
+    }
+
+    /// Unlocks every partition.
+    pub async fn release(&mut self) -> Result<()> {
+        Ok(repository::unlock_all(&mut self.connection).await?)
+    }
+
+    /// Ends the session, and its locks.
+    pub async fn close(self) {
+        if let Err(error) = self.connection.close().await {
+            tracing::debug!(%error, "the publisher's connection was lost before it was closed");
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! The event log: every committed write in one gap-free order of positions, which Kafka, EventBridge and the feeds share.
+//!
+//! Writers only insert into the outbox. Whoever needs the log up to date (a publisher, a reader of the feed) moves the
+//! committed rows into it: see [`EventLog::sequence`]. Publishers send the log on, see [`Claims`].
+
+mod claims;
+pub(crate) mod repository;
+mod row;
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use sqlx::{Connection as _, PgPool, postgres::types::PgInterval};
+
+pub use claims::Claims;
+pub use row::LogEvent;
+pub(crate) use row::Row;
+
+use crate::{
+    config::{EventConfig, PostgresConfig},
+    error::Result,
+    postgres,
+};
+
+/// How many partitions publishers share. All events of an entity are in one.
+pub const PARTITIONS: i16 = 16;
+
+/// How many rows one transaction moves: with many fewer, writers at full speed would outrun it.
+const MOVE: i64 = 20_000;
+
+/// The event log; a clone is the same log.
+#[derive(Debug, Clone)]
+pub struct EventLog {
+    pool: PgPool,
+    config: EventConfig,
+    direct: Option<PostgresConfig>,
+}
+
+impl EventLog {
+    pub(crate) fn new(pool: PgPool, config: EventConfig, direct: Option<PostgresConfig>) -> Self {
+        Self { pool, config, direct }
+    }
+
+    /// The most bytes of an event as JSON; a larger one becomes a claim check.
+    #[must_use]
+    pub fn claim_check_bytes(&self) -> usize {
+        self.config.max_bytes
+    }
+
+    /// Moves what is committed in the outbox into the log, until the outbox is empty; how many rows.
+    ///
+    /// The head is locked in a statement of its own: the next statement's snapshot is younger than the lock, so it sees every
+    /// row that the holder before moved, and a position is never given twice nor left out.
+    pub async fn sequence(&self) -> Result<u64> {
+        let mut all = 0;
+        loop {
+            let mut transaction = self.pool.begin().await?;
+            let head = repository::lock_head(&mut transaction).await?;
+            repository::extend_ranges(&mut transaction, &head).await?;
+            let moved = repository::move_rows(&mut transaction, &head, MOVE).await?;
+            transaction.commit().await?;
+            all += moved.unsigned_abs();
+            if moved < MOVE {
+                return Ok(all);
+            }
+        }
+    }
+
+    /// Opens the connection that a publisher locks partitions on. It is one of its own, past any proxy, since the locks live
+    /// as long as its session.
+    pub async fn claimer(&self) -> Result<Claims> {
+        let options = match &self.direct {
+            Some(direct) => postgres::direct_options(direct)?,
+            None => self.pool.connect_options().as_ref().clone(),
+        };
+        Ok(Claims::new(sqlx::PgConnection::connect_with(&options).await?))
+    }
+
+    /// What has to be done now and then: drops old ranges and refreshes the gauges. What the outbox holds goes into the log,
+    /// and from there on its way even if a poke was lost.
+    pub(crate) async fn sweep(&self) -> Result<()> {
+        self.sequence().await?;
+        repository::advance_idle(&self.pool).await?;
+        let age = PgInterval {
+            months: 0,
+            days: 0,
+            microseconds: i64::try_from(self.config.retention.as_micros()).unwrap_or(i64::MAX),
+        };
+        while repository::drop_oldest_range(&self.pool, age).await? {}
+        let oldest = repository::oldest_unpublished(&self.pool).await?;
+        metrics::gauge!("oms_outbox_oldest_age_seconds").set(oldest.unwrap_or(0.0).max(0.0));
+        let vitals = repository::vitals(&self.pool).await?;
+        metrics::gauge!("oms_event_ranges_ahead").set(crate::registry::precise(vitals.ranges_ahead));
+        metrics::gauge!("oms_queue_dead_rows").set(crate::registry::precise(vitals.dead_rows));
+        Ok(())
+    }
+
+    /// How long the oldest event has waited for a publisher, in the outbox or in the log; none when all are published.
+    pub async fn oldest_unpublished_age(&self) -> Result<Option<Duration>> {
+        let seconds = repository::oldest_unpublished(&self.pool).await?;
+        Ok(seconds.map(|seconds| Duration::from_secs_f64(seconds.max(0.0))))
+    }
+}

@@ -1,0 +1,181 @@
+//! An event as the log keeps it, and as everybody gets it.
+
+use std::fmt;
+
+use chrono::{DateTime, Utc};
+use oms_events::{ClaimCheck, Data, EntityKind, Event, EventType, Metadata, SCHEMA_VERSION};
+use serde::Serialize;
+use uuid::Uuid;
+
+use crate::{
+    error::{Error, Kind, Result},
+    id::TenantId,
+    link_type::{LinkType, LinkTypeView},
+    object_type::{ObjectType, ObjectTypeView},
+    version::FieldChange,
+};
+
+/// A row of the log.
+pub(crate) struct Row {
+    pub(crate) position: i64,
+    pub(crate) epoch: i64,
+    pub(crate) event_id: Uuid,
+    pub(crate) tenant_id: String,
+    pub(crate) event_type: String,
+    pub(crate) entity_id: Uuid,
+    pub(crate) version: i32,
+    pub(crate) actor: String,
+    pub(crate) occurred_at: DateTime<Utc>,
+    pub(crate) correlation_id: Option<String>,
+    pub(crate) traceparent: Option<String>,
+    pub(crate) publisher_partition: i16,
+    pub(crate) document: String,
+    pub(crate) changes: String,
+    pub(crate) names: Vec<String>,
+}
+
+/// An event of the log. Its type is kept as stored and only read when the event is shown.
+#[derive(Clone)]
+pub struct LogEvent {
+    /// Its place in the log.
+    pub position: i64,
+    /// The life of the database that it is from.
+    pub epoch: i64,
+    /// The same for every repeat.
+    pub id: Uuid,
+    /// What happened.
+    pub event_type: EventType,
+    /// Whose type it is.
+    pub tenant: TenantId,
+    /// The type that it happened to.
+    pub entity_id: Uuid,
+    /// The version that the write made.
+    pub version: i32,
+    /// Who did it.
+    pub actor: String,
+    /// When it was written.
+    pub occurred_at: DateTime<Utc>,
+    /// Ties it to its request.
+    pub correlation_id: Option<String>,
+    /// W3C trace context of its request.
+    pub traceparent: Option<String>,
+    /// The publisher partition.
+    pub partition: i16,
+    /// Folded names that it may be looked for by.
+    pub(crate) names: Vec<String>,
+    document: String,
+    changes: String,
+}
+
+impl fmt::Debug for LogEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "LogEvent({} {} v{} at {})", self.event_type, self.entity_id, self.version, self.position)
+    }
+}
+
+impl TryFrom<Row> for LogEvent {
+    type Error = sqlx::Error;
+
+    /// A row that makes no sense is ours to mend: the error names it.
+    fn try_from(row: Row) -> sqlx::Result<Self> {
+        let malformed =
+            |what: &str| sqlx::Error::Decode(format!("event {} has a malformed {what}", row.position).into());
+        Ok(Self {
+            position: row.position,
+            epoch: row.epoch,
+            id: row.event_id,
+            event_type: row.event_type.parse().map_err(|_| malformed("event_type"))?,
+            tenant: row.tenant_id.parse().map_err(|_| malformed("tenant_id"))?,
+            entity_id: row.entity_id,
+            version: row.version,
+            actor: row.actor,
+            occurred_at: row.occurred_at,
+            correlation_id: row.correlation_id,
+            traceparent: row.traceparent,
+            partition: row.publisher_partition,
+            names: row.names,
+            document: row.document,
+            changes: row.changes,
+        })
+    }
+}
+
+impl LogEvent {
+    /// What it happened to.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        match self.event_type.kind() {
+            EntityKind::ObjectType => Kind::ObjectType,
+            EntityKind::LinkType => Kind::LinkType,
+        }
+    }
+
+    /// The type as stored, after the write.
+    pub(crate) fn document(&self) -> &str {
+        &self.document
+    }
+
+    /// Whether an object type got another name, so that documents which show the one before are old.
+    pub(crate) fn renames(&self) -> bool {
+        let changed = || serde_json::from_str::<Vec<FieldChange>>(&self.changes).unwrap_or_default();
+        self.event_type == EventType::ObjectTypeUpdated && changed().iter().any(|change| change.field == "name")
+    }
+
+    /// The envelope as JSON. Above `max_bytes` the type and the changes give way to a claim check.
+    pub fn to_json(&self, max_bytes: usize) -> Result<String> {
+        let malformed =
+            |error: serde_json::Error| Error::internal(format_args!("malformed event {}: {error}", self.position));
+        let changes: Vec<FieldChange> = serde_json::from_str(&self.changes).map_err(malformed)?;
+        let whole = match self.kind() {
+            Kind::ObjectType => {
+                let entity: ObjectType = serde_json::from_str(&self.document).map_err(malformed)?;
+                self.text(Some(entity.view()), None, changes, None)?
+            }
+            Kind::LinkType => {
+                let entity: LinkType = serde_json::from_str(&self.document).map_err(malformed)?;
+                self.text(None, Some(entity.view()), changes, None)?
+            }
+        };
+        if whole.len() <= max_bytes {
+            return Ok(whole);
+        }
+        let (entity_kind, entity_id, version) = (self.event_type.kind(), self.entity_id, self.version);
+        let collection = match entity_kind {
+            EntityKind::ObjectType => "object-types",
+            EntityKind::LinkType => "link-types",
+        };
+        let href = format!("/api/v1/{collection}/{entity_id}/versions/{version}");
+        let bytes = u64::try_from(whole.len()).unwrap_or(u64::MAX);
+        self.text(None, None, Vec::new(), Some(ClaimCheck { entity_kind, entity_id, version, href, bytes }))
+    }
+
+    fn text(
+        &self,
+        object_type: Option<ObjectTypeView<'_>>,
+        link_type: Option<LinkTypeView<'_>>,
+        changes: Vec<FieldChange>,
+        claim_check: Option<ClaimCheck>,
+    ) -> Result<String> {
+        let actor = self.actor.clone();
+        let event = Event {
+            id: self.id,
+            event_type: self.event_type,
+            entity_id: self.entity_id,
+            actor: actor.clone(),
+            timestamp: self.occurred_at,
+            data: Data { object_type, link_type, claim_check, version: self.version, actor, changes },
+            metadata: Metadata {
+                tenant_id: self.tenant.to_string(),
+                position: self.position,
+                epoch: self.epoch,
+                schema_version: SCHEMA_VERSION,
+            },
+            correlation_id: self.correlation_id.clone(),
+        };
+        to_text(&event)
+    }
+}
+
+fn to_text(event: &impl Serialize) -> Result<String> {
+    serde_json::to_string(event).map_err(Error::internal)
+}

@@ -9,6 +9,8 @@ use tokio::{
     net::TcpStream,
 };
 
+use crate::event_stream::EventStream;
+
 /// A client with one token, or none.
 #[derive(Debug, Clone)]
 pub struct Client {
@@ -135,6 +137,12 @@ impl Call {
         let response = self.request.send().await.expect("the service answers");
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         Answer { status, headers, text: response.text().await.expect("the answer is complete") }
+    }
+
+    /// Sends it and reads the answer as Server-Sent Events.
+    pub async fn stream(self) -> EventStream {
+        let request = self.request.header("accept", "text/event-stream");
+        EventStream::over(request.send().await.expect("the service answers"))
     }
 
     /// Sends it and gives the JSON of the answer, which has to have this status.

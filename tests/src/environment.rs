@@ -4,7 +4,10 @@ use std::path::{Path, PathBuf};
 
 fn variable(name: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| {
-        panic!("{name} is not set: the black-box tests need PostgreSQL, Redis and the built programs; run `cargo xtask test`")
+        panic!(
+            "{name} is not set: the black-box tests need PostgreSQL, Redis, Kafka, moto and the built programs; run \
+            `cargo xtask test`"
+        )
     })
 }
 
@@ -17,6 +20,18 @@ pub(crate) fn database_url() -> String {
 #[must_use]
 pub fn redis_url() -> String {
     variable("REDIS_URL")
+}
+
+/// The Kafka that the tests share, each with topics of its own.
+#[must_use]
+pub fn kafka_brokers() -> String {
+    variable("KAFKA_BROKERS")
+}
+
+/// The moto that the tests share, each with queues, a bus and a table of its own.
+#[must_use]
+pub fn aws_endpoint() -> String {
+    variable("AWS_ENDPOINT_URL")
 }
 
 /// A built program: `oms-server`, `rest`, `xtask`.

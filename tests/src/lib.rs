@@ -1,6 +1,7 @@
 //! The harness of the black-box tests: the service over real HTTP, each test with a database and a key prefix of its own.
 //!
-//! [`App`] runs the router inside the test; [`Program`] runs a finished program. Both are called through [`Client`].
+//! [`App`] runs the router inside the test; [`Program`] runs a finished program, and [`Server`] the one that has it all. They
+//! are called through [`Client`]. [`Topic`] and [`Aws`] are what a test has of Kafka and of AWS.
 
 #![expect(
     clippy::unwrap_used,
@@ -10,25 +11,35 @@
 )]
 
 mod app;
+mod aws;
 mod client;
 mod database;
 mod environment;
+mod event_stream;
 mod graphql;
+mod kafka;
 mod postgres_proxy;
 mod program;
 mod redaction;
 pub mod samples;
+mod server;
 mod settings;
+mod tcp_proxy;
 mod token;
 mod wait;
 
 pub use app::App;
+pub use aws::Aws;
 pub use client::{Answer, Call, Client, raw};
 pub use database::Database;
-pub use environment::{program, redis_url, workspace_root};
+pub use environment::{aws_endpoint, kafka_brokers, program, redis_url, workspace_root};
+pub use event_stream::{EventStream, Frame};
+pub use kafka::{Message, Topic};
 pub use postgres_proxy::PostgresProxy;
 pub use program::{Exit, Program};
 pub use redaction::redact;
+pub use server::Server;
 pub use settings::Settings;
+pub use tcp_proxy::TcpProxy;
 pub use token::Token;
-pub use wait::until;
+pub use wait::{until, until_within};

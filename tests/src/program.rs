@@ -83,6 +83,11 @@ impl Program {
         assert!(done.success());
     }
 
+    /// Ends it at once and without a word, as a crash would.
+    pub async fn kill(mut self) {
+        self.child.kill().await.unwrap();
+    }
+
     /// Waits until it has ended.
     pub async fn exit(mut self) -> Exit {
         let status = tokio::time::timeout(Duration::from_secs(30), self.child.wait()).await;

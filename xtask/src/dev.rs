@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::environment::{Environment, Services, answers};
+use crate::environment::{Environment, Services, answers, get};
 use crate::process::Started;
 use crate::services::log_tail;
 use crate::state::Dev;
@@ -20,19 +20,19 @@ const HTTP_PORT: u16 = 8080;
 const METRICS_PORT: u16 = 9091;
 const TOKEN_LIFETIME: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
-/// Brings everything up, shows the server's log, and tears everything down on Ctrl-C.
-pub fn dev() -> Result<()> {
+/// Brings everything up, with `kafka` Apache Kafka too, shows the server's log, and tears everything down on Ctrl-C.
+pub fn dev(kafka: bool) -> Result<()> {
     let environment = Environment::open("dev")?;
     let lock = environment.state.lock()?;
     environment.refuse_when_running()?;
-    let (dev, mut server) = start(&environment, None)?;
+    let (dev, mut server) = start(&environment, kafka, None)?;
     drop(lock);
     announce(&dev, "Ctrl-C ends it.");
     environment.stop_after(&mut server)
 }
 
-/// Brings everything up in the background and returns once the server is ready.
-pub fn up() -> Result<()> {
+/// Brings everything up in the background, with `kafka` Apache Kafka too, and returns once the server is ready.
+pub fn up(kafka: bool) -> Result<()> {
     let environment = Environment::open("up")?;
     let _lock = environment.state.lock()?;
     if let Some(run) = environment.running()? {
@@ -50,7 +50,7 @@ pub fn up() -> Result<()> {
         eprintln!("Parts of the environment have died: starting it anew");
         environment.stop()?;
     }
-    let (dev, _server) = start(&environment, Some("server.log"))?;
+    let (dev, _server) = start(&environment, kafka, Some("server.log"))?;
     announce(&dev, "`cargo xtask down` ends it; the logs are in .oms.");
     Ok(())
 }
@@ -73,10 +73,10 @@ pub fn down(purge: bool) -> Result<()> {
 }
 
 /// Starts the services and the server; what was started is ended again when something fails.
-fn start(environment: &Environment, log: Option<&str>) -> Result<(Dev, Child)> {
+fn start(environment: &Environment, kafka: bool, log: Option<&str>) -> Result<(Dev, Child)> {
     // What a crash of the machine left in the records.
     environment.stop()?;
-    let started = environment.start_services().and_then(|services| start_server(environment, &services, log));
+    let started = environment.start_services(kafka).and_then(|services| start_server(environment, &services, log));
     if started.is_err() {
         environment.stop().context("and what was started could not be ended; run `cargo xtask down`")?;
     }
@@ -118,6 +118,8 @@ fn start_server(environment: &Environment, services: &Services, log: Option<&str
 
     let dev = Dev {
         metrics_url: Some(format!("http://127.0.0.1:{metrics}/metrics")),
+        kafka_brokers: services.kafka_brokers.clone().or_else(|| mock_kafka(&url)),
+        aws_endpoint_url: Some(services.aws.endpoint.clone()),
         http_url: url,
         database_url: services.database_url.clone(),
         redis_url: services.redis_url.clone(),
@@ -125,6 +127,12 @@ fn start_server(environment: &Environment, services: &Services, log: Option<&str
     };
     environment.state.write_dev(&dev)?;
     Ok((dev, server))
+}
+
+/// The brokers of the mock cluster that the server runs when it has no other Kafka.
+fn mock_kafka(url: &str) -> Option<String> {
+    let health: serde_json::Value = get(&format!("{url}/health/ready"))?.read_json().ok()?;
+    health.pointer("/checks/kafka/details/brokers")?.as_str().map(str::to_owned)
 }
 
 /// A token for each role.
@@ -149,10 +157,17 @@ fn announce(dev: &Dev, end: &str) {
     }
     println!("  database   {}", dev.database_url);
     println!("  Redis      {}", dev.redis_url);
+    if let Some(brokers) = &dev.kafka_brokers {
+        println!("  Kafka      {brokers}");
+    }
+    if let Some(endpoint) = &dev.aws_endpoint_url {
+        println!("  AWS        {endpoint}  (moto)");
+    }
     for (role, token) in &dev.tokens {
         println!("  {role:<10} {token}");
     }
     if let Some(token) = dev.tokens.get("admin") {
-        println!("\nTry it:\n  curl -H 'Authorization: Bearer {token}' {}/api/v1/object-types\n", dev.http_url);
+        println!("\nTry it:\n  curl -H 'Authorization: Bearer {token}' {}/api/v1/object-types", dev.http_url);
+        println!("  cargo xtask watch    (events as they happen)\n");
     }
 }

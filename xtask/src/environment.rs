@@ -1,4 +1,4 @@
-//! The development environment of a checkout: its PostgreSQL and Redis, and what runs on them.
+//! The development environment of a checkout: its services, and what runs on them.
 
 use std::ffi::OsStr;
 use std::path::PathBuf;
@@ -8,13 +8,15 @@ use anyhow::{Context as _, Result, bail};
 use nix::sys::signal::Signal;
 
 use crate::process::Started;
-use crate::services::{Account, Postgres, Redis, create_folder, random_hex};
+use crate::services::{Account, AwsResources, Kafka, Moto, Postgres, Redis, create_folder, random_hex};
 use crate::state::{Data, Run, State};
 use crate::{install, interrupt, ports, token, workspace};
 
 /// Far from the ports that the packages' own services use.
 const POSTGRES_PORT: u16 = 15_432;
 const REDIS_PORT: u16 = 16_379;
+const KAFKA_PORT: u16 = 19_092;
+const MOTO_PORT: u16 = 15_000;
 const DATABASE: &str = "oms";
 
 /// The environment of one checkout, as one command sees it.
@@ -34,6 +36,10 @@ pub struct Services {
     pub database_url: String,
     /// Redis.
     pub redis_url: String,
+    /// Kafka, when there is one: our own or the caller's.
+    pub kafka_brokers: Option<String>,
+    /// What stands for AWS.
+    pub aws: AwsResources,
     /// What tokens are signed with.
     pub jwt_secret: String,
 }
@@ -68,9 +74,14 @@ impl Environment {
         Ok(())
     }
 
-    /// Installs what is missing, builds the server, starts PostgreSQL and Redis, applies the migrations.
-    pub fn start_services(&self) -> Result<Services> {
+    /// Installs what is missing, builds the server, starts PostgreSQL, Redis, moto and with `kafka` Apache Kafka, applies
+    /// the migrations.
+    pub fn start_services(&self, kafka: bool) -> Result<Services> {
         install::services()?;
+        install::moto(&self.root)?;
+        if kafka {
+            install::kafka(&self.root)?;
+        }
         self.build_server()?;
 
         let account = Account::for_postgres()?;
@@ -86,9 +97,17 @@ impl Environment {
         let recorded = redis.started().and_then(|started| self.state.record(self.command, started));
         recorded.inspect_err(|_| drop(redis.stop()))?;
 
+        let mut moto = Moto::development(&self.state.path("moto"), ports::free_from(MOTO_PORT)?)?;
+        let recorded = moto.started().and_then(|started| self.state.record(self.command, started));
+        recorded.inspect_err(|_| drop(moto.stop()))?;
+        let aws = moto.resources()?;
+        self.state.write_aws(&aws)?;
+
         let services = Services {
             database_url: postgres.database_url(DATABASE),
             redis_url: redis.url(),
+            kafka_brokers: if kafka { Some(self.start_kafka()?) } else { callers_kafka() },
+            aws,
             jwt_secret: self.state.jwt_secret()?,
         };
         let status = interrupt::run(services.environment_of(&mut self.server()?).arg("migrate"))?;
@@ -99,6 +118,27 @@ impl Environment {
             );
         }
         Ok(services)
+    }
+
+    fn start_kafka(&self) -> Result<String> {
+        eprintln!("Starting Apache Kafka");
+        let mut kafka = Kafka::development(&self.state.path("kafka"), ports::free_from(KAFKA_PORT)?)?;
+        let recorded = kafka.started().and_then(|started| self.state.record(self.command, started));
+        recorded.inspect_err(|_| drop(kafka.stop()))?;
+        Ok(kafka.brokers())
+    }
+
+    /// The services of the environment that is up.
+    pub fn services(&self) -> Result<Services> {
+        let up = self.running()?.and(self.state.dev()?).zip(self.state.aws()?);
+        let (dev, aws) = up.context("nothing is up here; run `cargo xtask up` first")?;
+        Ok(Services {
+            database_url: dev.database_url,
+            redis_url: dev.redis_url,
+            kafka_brokers: dev.kafka_brokers,
+            aws,
+            jwt_secret: self.state.jwt_secret()?,
+        })
     }
 
     /// The server's program.
@@ -152,7 +192,8 @@ impl Environment {
         Ok(())
     }
 
-    fn build_server(&self) -> Result<()> {
+    pub(crate) fn build_server(&self) -> Result<()> {
+        install::build_tools()?;
         eprintln!("Building oms-server");
         let status =
             interrupt::run(workspace::cargo(&self.root).args(["build", "--workspace", "--bin", "oms-server"]))?;
@@ -192,18 +233,33 @@ impl Environment {
     }
 }
 
+/// What the user set for some other installation.
+const FOREIGN: [&str; 8] = ["DB_", "DATABASE_", "REDIS_", "JWT_", "AWS_", "EVENT_BUS_NAME", "RELAY_", "POKE_QUEUE_URL"];
+
+/// The brokers of the Kafka that the caller has.
+fn callers_kafka() -> Option<String> {
+    std::env::var("KAFKA_BROKERS").ok().filter(|brokers| !brokers.is_empty())
+}
+
 impl Services {
     /// Gives a program what it needs to know, and nothing of what the user set for some other installation.
     pub fn environment_of<'a>(&self, command: &'a mut Command) -> &'a mut Command {
+        // How to speak with the caller's Kafka stands in his environment too.
+        let is_callers = self.kafka_brokers.is_some() && self.kafka_brokers == callers_kafka();
+        let kafka = if is_callers { None } else { Some("KAFKA_") };
         for (name, _) in std::env::vars_os() {
-            if ["DB_", "REDIS_", "JWT_"].iter().any(|prefix| OsStr::to_string_lossy(&name).starts_with(prefix)) {
+            let text = OsStr::to_string_lossy(&name);
+            if FOREIGN.into_iter().chain(kafka).any(|prefix| text.starts_with(prefix)) {
                 command.env_remove(name);
             }
         }
         if std::env::var_os("LOG_LEVEL").is_none() {
             command.env("LOG_LEVEL", "info");
         }
-        command.envs(self.variables())
+        if let Some(brokers) = &self.kafka_brokers {
+            command.env("KAFKA_BROKERS", brokers);
+        }
+        command.envs(self.aws.environment()).envs(self.variables())
     }
 
     fn variables(&self) -> [(&'static str, &str); 9] {
@@ -224,7 +280,12 @@ impl Services {
 /// Whether a GET of `url` is answered with 200.
 #[must_use]
 pub fn answers(url: &str) -> bool {
+    get(url).is_some()
+}
+
+/// What a GET of `url` is answered with, if with 200.
+pub(crate) fn get(url: &str) -> Option<ureq::Body> {
     let agent: ureq::Agent =
         ureq::Agent::config_builder().timeout_global(Some(std::time::Duration::from_secs(2))).build().into();
-    agent.get(url).call().is_ok_and(|response| response.status() == 200)
+    agent.get(url).call().ok().filter(|response| response.status() == 200).map(ureq::http::Response::into_body)
 }

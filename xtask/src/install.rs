@@ -1,5 +1,13 @@
 //! What has to be on the machine, and how it gets there. Every function says what it installs before it does.
 
+mod kafka;
+mod native;
+mod python;
+
+pub use kafka::kafka;
+pub use native::build_tools;
+pub use python::{moto, python_clients};
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -50,6 +58,18 @@ pub fn clients(root: &Path) -> Result<()> {
         bail!("npm could not install them, see above; with a network, run this again");
     }
     fs::write(&installed, wanted).with_context(|| format!("cannot write {}", installed.display()))
+}
+
+/// kcat, with which the black-box tests read Kafka as an operator would.
+pub fn kcat() -> Result<()> {
+    let by_hand = "install kcat (https://github.com/edenhill/kcat), then run this again";
+    // It prints its version for -V only.
+    let here = || Command::new("kcat").arg("-V").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok();
+    packages(&[(here(), "kcat", "kcat")], by_hand)?;
+    if !here() {
+        bail!("kcat is not found after its installation; {by_hand}");
+    }
+    Ok(())
 }
 
 fn node() -> Result<()> {
@@ -138,8 +158,7 @@ fn has_version(program: &Path, name: &str, version: &str) -> bool {
 
 /// cargo-lambda: its Python package has the finished program, building it takes long.
 pub fn cargo_lambda(root: &Path) -> Result<PathBuf> {
-    let tools = state::folder(root).join("tools");
-    let venv = tools.join("cargo-lambda");
+    let venv = state::folder(root).join("tools/cargo-lambda");
     let installed = venv.join("bin/cargo-lambda");
     for candidate in [PathBuf::from("cargo-lambda"), installed.clone()] {
         if has_version(&candidate, "cargo-lambda", "^1") {
@@ -148,23 +167,14 @@ pub fn cargo_lambda(root: &Path) -> Result<PathBuf> {
     }
     if runs("python3") {
         eprintln!("Installing cargo-lambda with pip into {}", venv.display());
-        fs::create_dir_all(&tools)?;
-        let made = interrupt::run(Command::new("python3").args(["-m", "venv"]).arg(&venv))?;
-        let done = made.success()
-            && interrupt::run(Command::new(venv.join("bin/python")).args([
-                "-m",
-                "pip",
-                "install",
-                "--quiet",
-                // The linker it brings for cross-compiling has 400 MB and is not for running functions here.
-                "--no-deps",
-                "cargo-lambda",
-            ]))?
-            .success();
-        if done && has_version(&installed, "cargo-lambda", "^1") {
-            return Ok(installed);
+        // The linker it brings for cross-compiling has 400 MB and is not for running functions here.
+        let done = python::environment(&venv, &["--quiet", "--no-deps", "cargo-lambda"]);
+        interrupt::check()?;
+        match done {
+            Ok(()) if has_version(&installed, "cargo-lambda", "^1") => return Ok(installed),
+            Ok(()) => eprintln!("pip could not install it"),
+            Err(error) => eprintln!("{error:#}"),
         }
-        eprintln!("pip could not install it");
     }
     cargo_tool(root, "cargo-lambda", "^1", &[])
 }

@@ -1,6 +1,6 @@
 //! The developer tool of OMS, run as `cargo xtask`.
 //!
-//! It is a library too, because the black-box tests start PostgreSQL and Redis the same way as the tool does.
+//! It is a library too, because the black-box tests start the services the same way as the tool does.
 
 #![expect(clippy::print_stdout, reason = "a command line tool answers on stdout")]
 
@@ -13,9 +13,12 @@ pub mod lambda;
 pub mod lint;
 pub mod ports;
 pub mod process;
+pub mod redrive;
+mod registry;
 pub mod services;
 pub mod state;
 pub mod test;
 pub mod token;
 pub mod wait;
+pub mod watch;
 pub mod workspace;

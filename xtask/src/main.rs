@@ -9,9 +9,12 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use xtask::interrupt::{self, Interrupted};
+use xtask::redrive::{self, PLACES, Redrive};
 use xtask::state::State;
+use xtask::test::{self, Tests};
 use xtask::token::{self, ROLES, Subject};
-use xtask::{dev, import, lambda, lint, test, workspace};
+use xtask::watch::{self, Watch};
+use xtask::{dev, import, lambda, lint, workspace};
 
 /// The developer tool of OMS. It says what it installs, and touches nothing that it did not make.
 #[derive(Parser)]
@@ -24,9 +27,17 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Task {
     /// Bring everything up in the foreground; Ctrl-C tears it down
-    Dev,
+    Dev {
+        /// Run Apache Kafka too; otherwise KAFKA_BROKERS counts, or the server plays Kafka itself
+        #[arg(long)]
+        kafka: bool,
+    },
     /// Bring everything up in the background and write .oms/dev.json
-    Up,
+    Up {
+        /// Run Apache Kafka too; otherwise KAFKA_BROKERS counts, or the server plays Kafka itself
+        #[arg(long)]
+        kafka: bool,
+    },
     /// End what `up`, `dev` or `lambda` started
     Down {
         /// Also remove the development data and secrets
@@ -59,14 +70,51 @@ enum Task {
         #[arg(long, default_value_t = 12)]
         ttl_hours: u64,
     },
-    /// Run the functions under cargo-lambda, the REST function at one base URL
-    Lambda,
+    /// Print events as they happen; Ctrl-C ends it
+    Watch {
+        /// A resume token, `earliest` or `latest`
+        #[arg(long, default_value = "latest")]
+        after: String,
+        /// Only events of this type, as in ObjectTypeCreated; may be given more than once
+        #[arg(long = "type")]
+        types: Vec<String>,
+        /// Print the JSON of each event
+        #[arg(long)]
+        json: bool,
+        /// Base URL; that of .oms/dev.json when absent
+        #[arg(long)]
+        url: Option<String>,
+        /// A token; that of an admin in .oms/dev.json when absent
+        #[arg(long)]
+        token: Option<String>,
+    },
+    /// Put dead letters back on the topic of events, and say what was done
+    Redrive {
+        /// Where they are: the relay's in SQS, the publisher's in Kafka
+        #[arg(value_parser = PLACES)]
+        from: String,
+        /// Only say what would be done
+        #[arg(long)]
+        dry_run: bool,
+        /// The most letters to put back
+        #[arg(long)]
+        max: Option<u64>,
+    },
+    /// Run the functions under cargo-lambda, REST and GraphQL at one base URL, with a pump for their other triggers
+    Lambda {
+        /// Run Apache Kafka too; otherwise KAFKA_BROKERS counts, or the pump plays Kafka itself
+        #[arg(long)]
+        kafka: bool,
+    },
     /// Check formatting, clippy, the query data in .sqlx, and the dependencies
     Lint,
-    /// Write the query data in .sqlx and the GraphQL schema anew
+    /// Write the query data in .sqlx, the GraphQL schema and the schemas of events anew
     Prepare,
-    /// Run every test on a temporary PostgreSQL and Redis
+    /// Run every test on a temporary PostgreSQL, Redis, Kafka and moto
     Test {
+        /// Run only the tests that kill and cut off what events pass through, which take minutes
+        #[arg(long)]
+        faults: bool,
         /// Go to `cargo test`
         #[arg(last = true)]
         arguments: Vec<String>,
@@ -92,12 +140,13 @@ fn main() -> ExitCode {
 }
 
 fn run(task: Task) -> Result<ExitCode> {
-    if !matches!(task, Task::Down { .. } | Task::Token { .. }) {
+    // What has nothing to tear down ends at once.
+    if !matches!(task, Task::Down { .. } | Task::Token { .. } | Task::Watch { .. }) {
         interrupt::install()?;
     }
     match task {
-        Task::Dev => dev::dev()?,
-        Task::Up => dev::up()?,
+        Task::Dev { kafka } => dev::dev(kafka)?,
+        Task::Up { kafka } => dev::up(kafka)?,
         Task::Down { purge } => dev::down(purge)?,
         Task::Import { file, url, token } => import::import(&file, url, token)?,
         Task::Token { roles, tenant, subject, ttl_hours } => {
@@ -106,10 +155,14 @@ fn run(task: Task) -> Result<ExitCode> {
             let subject = Subject { name: &name, roles: &roles, tenant: &tenant };
             println!("{}", token::sign(&secret, &subject, Duration::from_secs(ttl_hours.saturating_mul(3600)))?);
         }
-        Task::Lambda => lambda::lambda()?,
+        Task::Watch { after, types, json, url, token } => {
+            watch::watch(&Watch { after: Some(after), types, json, url, token })?;
+        }
+        Task::Redrive { from, dry_run, max } => return redrive::redrive(&Redrive { from, dry_run, max }),
+        Task::Lambda { kafka } => lambda::lambda(kafka)?,
         Task::Lint => lint::lint()?,
         Task::Prepare => lint::prepare()?,
-        Task::Test { arguments } => return test::test(&arguments),
+        Task::Test { faults, arguments } => return test::test(&Tests { faults, arguments }),
     }
     Ok(ExitCode::SUCCESS)
 }

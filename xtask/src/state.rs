@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::process::Started;
-use crate::services::random_hex;
+use crate::services::{AwsResources, random_hex};
 
 /// `.oms/dev.json`: how to reach the development environment.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -26,6 +26,12 @@ pub struct Dev {
     pub database_url: String,
     /// Redis.
     pub redis_url: String,
+    /// The brokers of Kafka, with commas between them: its own, the caller's, or the mock cluster in the server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kafka_brokers: Option<String>,
+    /// Where AWS is played.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub aws_endpoint_url: Option<String>,
     /// A token for each role.
     pub tokens: BTreeMap<String, String>,
 }
@@ -113,6 +119,16 @@ impl State {
         self.write("dev.json", &serde_json::to_string_pretty(dev)?)
     }
 
+    /// The AWS resources of the environment, when it has any.
+    pub fn aws(&self) -> Result<Option<AwsResources>> {
+        self.read("aws.json")
+    }
+
+    /// Writes down the AWS resources.
+    pub fn write_aws(&self, aws: &AwsResources) -> Result<()> {
+        self.write("aws.json", &serde_json::to_string_pretty(aws)?)
+    }
+
     /// The recorded processes of this checkout.
     pub fn run(&self) -> Result<Option<Run>> {
         let run: Option<Run> = self.read("run.json")?;
@@ -132,7 +148,7 @@ impl State {
 
     /// Forgets the processes and the addresses.
     pub fn forget(&self) -> Result<()> {
-        for name in ["run.json", "dev.json"] {
+        for name in ["run.json", "dev.json", "aws.json"] {
             let path = self.path(name);
             if path.exists() {
                 fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;

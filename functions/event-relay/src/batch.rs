@@ -1,5 +1,5 @@
-//! The batch as MSK hands it to a Lambda function, and the answer that says what should come back. The shapes are our own:
-//! a header without a value, or with bytes above 127, must not fail the batch that it is in.
+//! The batch as MSK hands it to a Lambda function, and the answer that says what should come back. The shapes are our
+//! own: a header without a value, or with bytes above 127, must not fail the batch that it is in.
 
 use std::collections::HashMap;
 

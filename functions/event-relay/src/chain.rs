@@ -48,8 +48,8 @@ impl Chain {
         chains
     }
 
-    /// Drops what is not above the mark, or not above what comes before it in the batch; says how many. A redriven letter goes
-    /// past the mark, and doesn't move it: earlier versions may still be to come.
+    /// Drops what is not above the mark, or not above what comes before it in the batch; says how many. A redriven
+    /// letter goes past the mark, and doesn't move it: earlier versions may still be to come.
     pub(crate) fn start_above(&mut self, mark: Option<Place>) -> u64 {
         let (mut highest, mut repeats) = (mark, 0);
         for index in 0..self.steps.len() {

@@ -37,7 +37,8 @@ pub struct RelayConfig {
     pub table: String,
     /// `RELAY_DLQ_URL`: the SQS queue for what can never pass.
     pub dead_letters: String,
-    /// `RELAY_FIFO_URL`: the SQS FIFO queue that keeps the order for those who need it; absent means that there is none.
+    /// `RELAY_FIFO_URL`: the SQS FIFO queue that keeps the order for those who need it; absent means that there is
+    /// none.
     pub fifo: Option<String>,
     /// `AWS_ENDPOINT_URL`: where AWS is, when it is not AWS.
     pub endpoint: Option<String>,
@@ -87,7 +88,8 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_named_at_once() {
-        let mut source = Source::from_pairs([("EVENT_BUS_NAME", "the bus"), ("RELAY_FIFO_URL", "https://sqs.test/1/events")]);
+        let mut source =
+            Source::from_pairs([("EVENT_BUS_NAME", "the bus"), ("RELAY_FIFO_URL", "https://sqs.test/1/events")]);
         assert!(RelayConfig::enabled(&source));
         RelayConfig::read(&mut source);
         let problems = source.finish().unwrap_err().0.join("\n");

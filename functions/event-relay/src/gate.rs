@@ -26,8 +26,8 @@ pub(crate) enum CallError {
     Failed,
 }
 
-/// Lets calls to one service through while the service answers and there is time. One batch has one gate for each service, so
-/// that an outage costs a batch one time-out and not one for every call.
+/// Lets calls to one service through while the service answers and there is time. One batch has one gate for each
+/// service, so that an outage costs a batch one time-out and not one for every call.
 #[derive(Debug)]
 pub(crate) struct Gate {
     service: &'static str,
@@ -89,8 +89,8 @@ impl Gate {
     }
 }
 
-/// Whether AWS finds fault with what was sent, so that sending it again is useless. A missing right or resource is no such
-/// fault: somebody will mend it.
+/// Whether AWS finds fault with what was sent, so that sending it again is useless. A missing right or resource is no
+/// such fault: somebody will mend it.
 fn is_refusal(code: Option<&str>, status: u16) -> bool {
     // SQS has names of its own for the older protocol: `AWS.SimpleQueueService.BatchRequestTooLong`.
     let code = code.map(|code| code.rsplit('.').next().unwrap_or(code));
@@ -112,8 +112,8 @@ fn is_refusal(code: Option<&str>, status: u16) -> bool {
         )
 }
 
-/// Waits before attempt 1, 2, ... of something: longer each time, with full jitter, so that those who failed together don't
-/// come back together.
+/// Waits before attempt 1, 2, ... of something: longer each time, with full jitter, so that those who failed together
+/// don't come back together.
 pub(crate) async fn back_off(attempt: u32) {
     let most = 100_u64 << attempt.min(4);
     let (random, _) = Uuid::new_v4().as_u64_pair();

@@ -1,7 +1,7 @@
-//! Relays the events of OMS from Kafka to EventBridge, and to an SQS FIFO queue for those who need the order (specification
-//! 16.5). Nothing is lost and nothing blocks: what fails comes back, what can never pass becomes a dead letter, what was
-//! relayed before is dropped by the marks in DynamoDB. A mark moves only after the bus, and the queue, have accepted: a crash
-//! in between repeats an event with the same id.
+//! Relays the events of OMS from Kafka to EventBridge, and to an SQS FIFO queue for those who need the order
+//! (specification 16.5). Nothing is lost and nothing blocks: what fails comes back, what can never pass becomes a dead
+//! letter, what was relayed before is dropped by the marks in DynamoDB. A mark moves only after the bus, and the queue,
+//! have accepted: a crash in between repeats an event with the same id.
 
 mod batch;
 mod bus;

@@ -1,4 +1,5 @@
-//! Dead letters: what can never pass waits in an SQS queue with its reason, until somebody has mended it and puts it back.
+//! Dead letters: what can never pass waits in an SQS queue with its reason, until somebody has mended it and puts it
+//! back.
 
 use std::collections::BTreeMap;
 
@@ -134,8 +135,8 @@ mod tests {
             serde_json::from_str::<serde_json::Value>(&letter.body().unwrap()).unwrap()
         };
         let expected = serde_json::json!({
-            "topic": "oms-events", "partition": 3, "offset": 15, "timestamp": null, "reason": "too large", "key": "key\u{ffff}",
-            "value": null, "headers": { "event-type": "WA==" },
+            "topic": "oms-events", "partition": 3, "offset": 15, "timestamp": null, "reason": "too large",
+            "key": "key\u{ffff}", "value": null, "headers": { "event-type": "WA==" },
         });
         assert_eq!(body(&record), expected);
         record.headers[0].1 = vec![0; 200_000];

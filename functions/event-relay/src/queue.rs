@@ -30,9 +30,9 @@ pub(crate) struct Queue<'a> {
 }
 
 impl Queue<'_> {
-    /// Sends the events of groups, each in order; the deliveries are as the events are. A group stops at its first failure, so
-    /// what comes after it has failed too. No call has two events of a group, and the next event of a group waits for the one
-    /// before: a call that takes some entries and not others can't change their order.
+    /// Sends the events of groups, each in order; the deliveries are as the events are. A group stops at its first
+    /// failure, so what comes after it has failed too. No call has two events of a group, and the next event of a group
+    /// waits for the one before: a call that takes some entries and not others can't change their order.
     pub(crate) async fn send_groups(&self, groups: &[Vec<&Relayable>]) -> Vec<Vec<Delivery>> {
         let mut deliveries: Vec<Vec<Delivery>> = groups.iter().map(|_| Vec::new()).collect();
         let longest = groups.iter().map(Vec::len).max().unwrap_or(0);
@@ -83,7 +83,10 @@ impl Carrier for Queue<'_> {
             answer.successful().iter().map(|entry| (entry.id(), Entry::Accepted)).collect();
         for failed in answer.failed() {
             let error = format!("SQS: {}: {}", failed.code(), failed.message().unwrap_or_default());
-            read.insert(failed.id(), if is_refusal(failed.code()) { Entry::Refused(error) } else { Entry::Retry(error) });
+            read.insert(
+                failed.id(),
+                if is_refusal(failed.code()) { Entry::Refused(error) } else { Entry::Retry(error) },
+            );
         }
         let missing = || Entry::Retry("SQS: no answer".to_owned());
         Ok((0..events.len()).map(|index| read.remove(index.to_string().as_str()).unwrap_or_else(missing)).collect())

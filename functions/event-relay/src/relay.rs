@@ -32,8 +32,8 @@ pub struct Relay {
 /// What became of a batch.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Outcome {
-    /// What should come back, by topic, partition and offset. Start again in each partition at its lowest offset: what was
-    /// done above it is known by the marks.
+    /// What should come back, by topic, partition and offset. Start again in each partition at its lowest offset: what
+    /// was done above it is known by the marks.
     pub failures: Vec<Failure>,
     /// Events that the bus accepted; those that come back nevertheless will repeat, with the same id.
     pub relayed: u64,
@@ -83,9 +83,8 @@ impl Relay {
             .connect_timeout(CONNECT_TIMEOUT)
             .operation_attempt_timeout(ATTEMPT_TIMEOUT)
             .build();
-        let retries = RetryConfig::standard()
-            .with_max_attempts(CALL_ATTEMPTS)
-            .with_initial_backoff(Duration::from_millis(100));
+        let retries =
+            RetryConfig::standard().with_max_attempts(CALL_ATTEMPTS).with_initial_backoff(Duration::from_millis(100));
         let sdk = sdk.to_builder().timeout_config(timeouts).retry_config(retries).build();
         Self {
             config,
@@ -161,7 +160,8 @@ impl<'a> Batch<'a> {
         self.put_on_bus(&mut chains).await;
         self.queue_in_order(&mut chains).await;
         self.move_marks(&mut chains).await;
-        self.outcome.failures = chains.iter().flat_map(Chain::coming_back).map(|event| (&event.record).into()).collect();
+        self.outcome.failures =
+            chains.iter().flat_map(Chain::coming_back).map(|event| (&event.record).into()).collect();
         self.bury(&poison).await;
         self.outcome.failures.sort_unstable();
         self.outcome
@@ -192,9 +192,8 @@ impl<'a> Batch<'a> {
     /// What the bus has taken follows into the FIFO queue.
     async fn queue_in_order(&mut self, chains: &mut [Chain]) {
         let Some(queue) = &self.queue else { return };
-        let steps: Vec<Vec<(usize, usize)>> = (0..chains.len())
-            .map(|chain| chains[chain].open().map(|step| (chain, step)).collect())
-            .collect();
+        let steps: Vec<Vec<(usize, usize)>> =
+            (0..chains.len()).map(|chain| chains[chain].open().map(|step| (chain, step)).collect()).collect();
         let groups: Vec<Vec<&Relayable>> = steps
             .iter()
             .map(|steps| steps.iter().map(|&(chain, step)| &chains[chain].steps[step].event).collect())
@@ -250,8 +249,8 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// Sends records without an event to the dead letters. Those after a failure of their partition come back anyway, and
-    /// would be two letters.
+    /// Sends records without an event to the dead letters. Those after a failure of their partition come back anyway,
+    /// and would be two letters.
     async fn bury(&mut self, poison: &[Poison]) {
         let mut first: HashMap<(&str, i32), i64> = HashMap::new();
         let failures = std::mem::take(&mut self.outcome.failures);

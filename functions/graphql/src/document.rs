@@ -161,15 +161,17 @@ impl Absent {
     }
 }
 
-/// Puts the fields of a mutation that have one response key together, as GraphQL wants it: the executor would carry each
-/// of them out. Only after fragments are known to end.
-pub(crate) fn merge_mutations(document: &mut ExecutableDocument) {
+/// Puts the root fields of a mutation or a subscription that have one response key together, as GraphQL wants it: the
+/// executor would carry each of them out, and finds no subscription in a fragment. Only after fragments are known to end.
+pub(crate) fn merge_root(document: &mut ExecutableDocument) {
     let DocumentOperations::Single(operation) = &document.operations else { return };
-    if operation.node.ty != OperationType::Mutation {
-        return;
-    }
+    let root = match operation.node.ty {
+        OperationType::Query => return,
+        OperationType::Mutation => "Mutation",
+        OperationType::Subscription => "Subscription",
+    };
     let mut flat = Vec::new();
-    flatten(document, &operation.node.selection_set.node, &mut flat);
+    flatten(document, root, &operation.node.selection_set.node, &mut flat);
     let mut merged: Vec<Positioned<Selection>> = Vec::with_capacity(flat.len());
     let before = flat.len();
     for selection in flat {
@@ -184,7 +186,7 @@ pub(crate) fn merge_mutations(document: &mut ExecutableDocument) {
             (_, node) => merged.push(Positioned::new(node, selection.pos)),
         }
     }
-    if merged.len() == before {
+    if merged.len() == before && operation.node.ty == OperationType::Mutation {
         return;
     }
     let used = fragments(document, std::iter::once(&operation.node));
@@ -194,6 +196,22 @@ pub(crate) fn merge_mutations(document: &mut ExecutableDocument) {
     // Those that were put in are no longer spread, which is no fault of the client.
     let left = fragments(document, document.operations.iter().map(|(_, operation)| &operation.node));
     document.fragments.retain(|name, _| left.contains(name) || !used.contains(name));
+}
+
+/// A subscription has one source of events: one field at its root, without a condition. Only after [`merge_root`].
+pub(crate) fn check_subscription(operation: &OperationDefinition) -> Result<(), Refusal> {
+    let is_source = |selection: &Selection| match selection {
+        Selection::Field(field) => !field.node.name.node.starts_with("__") && field.node.directives.is_empty(),
+        Selection::InlineFragment(_) | Selection::FragmentSpread(_) => false,
+    };
+    let items = &operation.selection_set.node.items;
+    match items.iter().enumerate().find(|(index, item)| *index > 0 || !is_source(&item.node)) {
+        Some((_, extra)) => Err(Refusal::Validation {
+            message: "A subscription must select exactly one field at its root, without directives.".to_owned(),
+            at: vec![extra.pos],
+        }),
+        None => Ok(()),
+    }
 }
 
 /// Whether two fields are one. Those that differ in their arguments are for the validation to complain of.
@@ -206,8 +224,13 @@ fn same(known: &Field, field: &Field) -> bool {
 }
 
 /// The selections with the fragments put in that stand there without a condition.
-fn flatten(document: &ExecutableDocument, selections: &SelectionSet, flat: &mut Vec<Positioned<Selection>>) {
-    let at_root = |condition: &TypeCondition| condition.on.node == "Mutation";
+fn flatten(
+    document: &ExecutableDocument,
+    root: &str,
+    selections: &SelectionSet,
+    flat: &mut Vec<Positioned<Selection>>,
+) {
+    let at_root = |condition: &TypeCondition| condition.on.node == root;
     for selection in &selections.items {
         let inner = match &selection.node {
             Selection::InlineFragment(inline) if inline.node.directives.is_empty() => {
@@ -224,7 +247,7 @@ fn flatten(document: &ExecutableDocument, selections: &SelectionSet, flat: &mut 
             _ => None,
         };
         match inner {
-            Some(inner) => flatten(document, inner, flat),
+            Some(inner) => flatten(document, root, inner, flat),
             None => flat.push(selection.clone()),
         }
     }
@@ -308,10 +331,35 @@ mod tests {
             ("mutation { a: f { x } f { x } }", "mutation { a: f { x } f { x } }"),
             ("mutation { f(a: 1) { x } f(a: 2) { y } }", "mutation { f(a: 1) { x } f(a: 2) { y } }"),
             ("{ f { x } f { y } }", "{ f { x } f { y } }"),
+            ("subscription { f { x } ...F } fragment F on Subscription { f { y } }", "subscription { f { x y } }"),
+            ("subscription { ...F } fragment F on Subscription { f { y } }", "subscription { f { y } }"),
         ] {
             let mut document = parse_query(text).unwrap();
-            merge_mutations(&mut document);
+            merge_root(&mut document);
             assert_eq!(shown(&document), shown(&parse_query(expected).unwrap()), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_subscription_has_one_field_at_its_root() {
+        for (text, good) in [
+            ("subscription { f { x } }", true),
+            ("subscription { a: f { x } }", true),
+            ("subscription { ... { f { x } } ... on Subscription { f { y } } }", true),
+            ("subscription { f { x } g { x } }", false),
+            ("subscription { f { x } a: f { x } }", false),
+            ("subscription { f(a: 1) { x } f(a: 2) { x } }", false),
+            ("subscription { __typename }", false),
+            ("subscription { f { x } __typename }", false),
+            ("subscription { f @skip(if: true) { x } }", false),
+            ("subscription { ... @include(if: true) { f { x } } }", false),
+            ("subscription { ...F @skip(if: false) } fragment F on Subscription { f { x } }", false),
+            ("subscription { ... on Query { f { x } } }", false),
+        ] {
+            let mut document = parse_query(text).unwrap();
+            merge_root(&mut document);
+            let operation = document.operations.iter().next().unwrap().1;
+            assert_eq!(check_subscription(&operation.node).is_ok(), good, "{text}");
         }
     }
 }

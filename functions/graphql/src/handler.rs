@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_graphql::{
-    Name, Request, ServerError, Value, Variables,
+    Name, Request, Variables,
     parser::{
         parse_query,
         types::{ExecutableDocument, OperationType},
@@ -14,21 +14,21 @@ use axum::{
     response::Response,
 };
 use http::{HeaderMap, StatusCode};
-use oms_core::input::shorten;
 use oms_edge::{ApiError, Caller, Edge, JsonBody, Outcome, RequestInfo, request::idempotency_key};
-use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::{
+    answer::Answer,
     asked::Asked,
     config::GraphqlConfig,
     document,
     drive::{Batches, drive},
     limits::{self, Costs},
     persisted::Hash,
-    protocol::{Media, Parameters},
+    protocol::{Accepted, Media, Parameters},
     refusal::Refusal,
     schema::Schema,
+    stream::Subscription,
 };
 
 /// What the handlers work with. Cheap to clone.
@@ -38,11 +38,6 @@ pub(crate) struct Graphql {
     pub(crate) config: GraphqlConfig,
     pub(crate) schema: Schema,
 }
-
-/// The most errors of an answer: a document may be wrong in as many places as it has tokens.
-const MAX_ERRORS: usize = 100;
-/// The longest message, in bytes: some repeat what the client sent.
-const MAX_MESSAGE: usize = 8_192;
 
 pub(crate) async fn get(
     State(graphql): State<Graphql>,
@@ -86,26 +81,20 @@ struct Prepared {
     /// The name of the operation that is meant: the document has no other any more.
     operation: Option<Name>,
     costs: Costs,
-    mutation: bool,
-}
-
-#[derive(Serialize)]
-struct Body<'a> {
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    errors: &'a [ServerError],
-    #[serde(skip_serializing_if = "Option::is_none")]
-    data: Option<&'a Value>,
+    kind: OperationType,
 }
 
 impl Call {
     async fn answer(self, parameters: Result<Parameters, Refusal>) -> Result<Response, ApiError> {
-        let media = match Media::negotiate(&self.headers) {
-            Ok(media) => media,
+        let Accepted { media, streams } = match Accepted::negotiate(&self.headers) {
+            Ok(accepted) => accepted,
             Err(refusal) => return Ok(self.refuse(Media::Json, &refusal)),
         };
         let prepared = async { self.prepare(parameters?).await }.await;
         match prepared {
-            Ok(prepared) => self.execute(media, prepared).await,
+            Ok(prepared) if prepared.kind != OperationType::Subscription => self.execute(media, prepared).await,
+            Ok(prepared) if streams => Ok(self.subscribe(prepared).await),
+            Ok(_) => Ok(self.refuse(media, &Refusal::NeedsEventStream)),
             Err(refusal) => Ok(self.refuse(media, &refusal)),
         }
     }
@@ -126,16 +115,20 @@ impl Call {
         let mut variables = parameters.variables();
         document::settle(&mut document, &mut variables)?;
         let costs = limits::measure(&document, &variables, config)?;
-        document::merge_mutations(&mut document);
-        let mutation = document.operations.iter().any(|(_, operation)| operation.node.ty == OperationType::Mutation);
-        if mutation && self.reads_only {
-            return Err(Refusal::MutationByGet);
+        document::merge_root(&mut document);
+        let chosen = document.operations.iter().next().map(|(_, operation)| &operation.node);
+        let kind = chosen.map_or(OperationType::Query, |operation| operation.ty);
+        match (kind, chosen) {
+            (OperationType::Mutation, _) if self.reads_only => return Err(Refusal::MutationByGet),
+            (OperationType::Subscription, Some(operation)) => document::check_subscription(operation)?,
+            _ => {}
         }
-        Ok(Prepared { text, new_hash: hash.filter(|_| new), document, variables, operation, costs, mutation })
+        Ok(Prepared { text, new_hash: hash.filter(|_| new), document, variables, operation, costs, kind })
     }
 
     async fn execute(self, media: Media, prepared: Prepared) -> Result<Response, ApiError> {
-        let Prepared { text, new_hash, document, variables, operation, costs, mutation } = prepared;
+        let Prepared { text, new_hash, document, variables, operation, costs, kind } = prepared;
+        let mutation = kind == OperationType::Mutation;
         let idempotency = idempotency_key(&self.headers)?.filter(|_| mutation).map(|key| {
             let mut hash = Sha256::new();
             // Maps are sorted, so equal variables are equal bytes.
@@ -169,43 +162,46 @@ impl Call {
             }
         };
 
-        let (started, max) = (asked.started(), self.graphql.edge.config.max_response_bytes);
-        if asked.is_full() {
-            return Ok(self.refuse(media, &Refusal::AnswerTooLarge { max, mutation }));
+        let max = self.graphql.edge.config.max_response_bytes;
+        let answer = match Answer::new(&asked, response, max, mutation) {
+            Ok(answer) => answer,
+            Err(refusal) => return Ok(self.refuse(media, &refusal)),
+        };
+        if let Some(hash) = new_hash.filter(|_| answer.started) {
+            hash.keep(&text, &self.graphql.edge.registry, &self.caller.0.tenant).await;
         }
-        let mut errors = response.errors;
-        errors.truncate(MAX_ERRORS);
-        for error in &mut errors {
-            asked.complete(error);
-            shorten(&mut error.message, MAX_MESSAGE);
+        let status = if !answer.started && media == Media::Response { StatusCode::BAD_REQUEST } else { StatusCode::OK };
+        Ok(told(media.answer(status, answer.json), operation, answer.code))
+    }
+
+    async fn subscribe(self, prepared: Prepared) -> Response {
+        let Prepared { text, new_hash, document, variables, operation, costs, .. } = prepared;
+        let last = self.headers.get("last-event-id").and_then(|id| id.to_str().ok()).filter(|id| !id.is_empty());
+        let last = last.map(str::to_owned);
+        let Graphql { edge, schema, .. } = self.graphql;
+        let subscription =
+            Subscription { edge, schema, caller: self.caller.0, info: self.info, document, variables, costs };
+        match subscription.open(last).await {
+            Ok(watch) => {
+                if let Some(hash) = new_hash {
+                    hash.keep(&text, &subscription.edge.registry, &subscription.caller.tenant).await;
+                }
+                told(subscription.stream(watch), operation, None)
+            }
+            Err(failed) => told(Media::EventStream.answer(StatusCode::OK, failed.json), operation, failed.code),
         }
-        let body = Body { errors: &errors, data: started.then_some(&response.data) };
-        let bytes = serde_json::to_vec(&body).map_err(oms_core::error::Error::internal)?;
-        if bytes.len() > max {
-            return Ok(self.refuse(media, &Refusal::AnswerTooLarge { max, mutation }));
-        }
-        if let Some(hash) = new_hash.filter(|_| started) {
-            let Caller(caller) = &self.caller;
-            hash.keep(&text, &self.graphql.edge.registry, &caller.tenant).await;
-        }
-        let status = if !started && media == Media::Response { StatusCode::BAD_REQUEST } else { StatusCode::OK };
-        let mut answer = media.answer(status, bytes);
-        let code = errors.first().and_then(|error| match error.extensions.as_ref()?.get("code") {
-            Some(Value::String(code)) => Some(code.clone()),
-            _ => None,
-        });
-        answer.extensions_mut().insert(Outcome { operation: operation.map(|name| shown(&name)), code });
-        Ok(answer)
     }
 
     fn refuse(&self, media: Media, refusal: &Refusal) -> Response {
-        let errors = [refusal.to_error(self.info.locale(), self.info.correlation_id())];
-        // Texts and numbers always serialize.
-        let bytes = serde_json::to_vec(&Body { errors: &errors, data: None }).unwrap_or_default();
-        let mut answer = media.answer(media.status(refusal), bytes);
-        answer.extensions_mut().insert(Outcome { operation: None, code: Some(refusal.code().to_owned()) });
-        answer
+        let answer = Answer::refused(refusal, &self.info);
+        told(media.answer(media.status(refusal), answer.json), None, answer.code)
     }
+}
+
+/// The response with what the log line has to say of it.
+fn told(mut response: Response, operation: Option<Name>, code: Option<String>) -> Response {
+    response.extensions_mut().insert(Outcome { operation: operation.map(|name| shown(&name)), code });
+    response
 }
 
 /// Enough of a name to know it again: clients choose it.

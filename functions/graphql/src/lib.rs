@@ -1,8 +1,10 @@
 //! The GraphQL function: `/graphql`, an Apollo Federation v2 subgraph (specification 4.5, 16.1, 17.3).
 //!
 //! A request is measured before it is parsed, and again before it is validated; whatever is refused has not touched the
-//! database. Fields call the use cases of the core, which authorize; nested ones through DataLoaders.
+//! database. Fields call the use cases of the core, which authorize; nested ones through DataLoaders. Subscriptions are
+//! streams of Server-Sent Events.
 
+mod answer;
 mod asked;
 mod config;
 mod document;
@@ -16,6 +18,7 @@ mod persisted;
 mod protocol;
 mod refusal;
 mod schema;
+mod stream;
 
 use axum::{Router, middleware, routing};
 use oms_edge::{Edge, config::Mode};

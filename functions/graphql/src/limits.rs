@@ -268,7 +268,7 @@ mod tests {
         assert_eq!(measured(&types(5)).unwrap_err().code(), "QUERY_TOO_COMPLEX");
         let schema = crate::schema::sdl();
         for name in INTROSPECTION_LISTS {
-            assert!(!schema.contains(&format!("\t{name}:")) && !schema.contains(&format!("\t{name}(")), "{name}");
+            assert!(!schema.contains(&format!("\n\t{name}:")) && !schema.contains(&format!("\n\t{name}(")), "{name}");
         }
     }
 

@@ -10,6 +10,8 @@ use serde_json::Value;
 
 use crate::refusal::Refusal;
 
+const EVENT_STREAM: &str = "text/event-stream";
+
 /// The parameters of a request.
 #[derive(Debug, Default)]
 pub(crate) struct Parameters {
@@ -73,6 +75,15 @@ fn object(name: &'static str, value: Value) -> Result<Value, Refusal> {
     }
 }
 
+/// What a client accepts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Accepted {
+    /// What it likes best for an answer that is complete; a stream only when it accepts nothing else.
+    pub(crate) media: Media,
+    /// Whether it names streams of events, which a subscription needs. `*/*` does not tell of a client that can read them.
+    pub(crate) streams: bool,
+}
+
 /// The media type of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Media {
@@ -80,46 +91,55 @@ pub(crate) enum Media {
     Response,
     /// `application/json`: 200 for whatever GraphQL has to say, as clients expect that know no better.
     Json,
+    /// `text/event-stream`: an event `next` for each result, and `complete` at the end (GraphQL over SSE, distinct connections).
+    EventStream,
 }
 
-impl Media {
-    /// The one that the client likes best; JSON when it does not mind.
+impl Accepted {
+    /// Reads `Accept`; JSON when the client does not mind.
     pub(crate) fn negotiate(headers: &HeaderMap) -> Result<Self, Refusal> {
-        let mut best: Option<(f32, Self)> = None;
-        let mut said = false;
+        let mut best: Option<(f32, Media)> = None;
+        let (mut said, mut streams) = (false, false);
         let values = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
         for range in values.flat_map(|value| value.split(',')).map(str::trim).filter(|range| !range.is_empty()) {
             said = true;
             let mut parts = range.split(';').map(str::trim);
             let media = match parts.next().unwrap_or_default().to_ascii_lowercase().as_str() {
-                "application/graphql-response+json" => Self::Response,
-                "application/json" | "application/*" | "*/*" => Self::Json,
+                "application/graphql-response+json" => Media::Response,
+                "application/json" | "application/*" | "*/*" => Media::Json,
+                EVENT_STREAM => Media::EventStream,
                 _ => continue,
             };
             let quality = parts.find_map(|part| part.strip_prefix("q=")).map_or(Ok(1.0), str::parse::<f32>);
             let Ok(quality) = quality else { continue };
-            if quality > 0.0 && best.is_none_or(|(most, _)| quality > most) {
+            if media == Media::EventStream {
+                streams |= quality > 0.0;
+            } else if quality > 0.0 && best.is_none_or(|(most, _)| quality > most) {
                 best = Some((quality, media));
             }
         }
         match best {
-            Some((_, media)) => Ok(media),
+            Some((_, media)) => Ok(Self { media, streams }),
+            None if streams => Ok(Self { media: Media::EventStream, streams }),
             None if said => Err(Refusal::NotAcceptable),
-            None => Ok(Self::Json),
+            None => Ok(Self { media: Media::Json, streams }),
         }
     }
+}
 
+impl Media {
     fn content_type(self) -> HeaderValue {
         HeaderValue::from_static(match self {
             Self::Response => "application/graphql-response+json; charset=utf-8",
             Self::Json => "application/json; charset=utf-8",
+            Self::EventStream => EVENT_STREAM,
         })
     }
 
     /// The status of a request that is refused before it is carried out.
     pub(crate) fn status(self, refusal: &Refusal) -> StatusCode {
         match (refusal, self) {
-            (Refusal::NotAcceptable, _) => StatusCode::NOT_ACCEPTABLE,
+            (Refusal::NotAcceptable | Refusal::NeedsEventStream, _) => StatusCode::NOT_ACCEPTABLE,
             (Refusal::MutationByGet, _) => StatusCode::METHOD_NOT_ALLOWED,
             // No document was looked at.
             (Refusal::Batch | Refusal::Parameter { .. } | Refusal::WrongHash, _) => StatusCode::BAD_REQUEST,
@@ -127,22 +147,55 @@ impl Media {
             (Refusal::UnknownHash | Refusal::AnswerTooLarge { .. }, _) => StatusCode::OK,
             (Refusal::Timeout, _) => StatusCode::SERVICE_UNAVAILABLE,
             (_, Self::Response) => StatusCode::BAD_REQUEST,
-            (_, Self::Json) => StatusCode::OK,
+            // What a document is refused for is told in the stream: browsers show no body of another status.
+            (_, Self::Json | Self::EventStream) => StatusCode::OK,
         }
     }
 
-    /// An answer of these bytes.
-    pub(crate) fn answer(self, status: StatusCode, bytes: Vec<u8>) -> Response {
-        let mut response = (status, Body::from(bytes)).into_response();
+    /// An answer of this JSON, which is one line.
+    pub(crate) fn answer(self, status: StatusCode, json: String) -> Response {
+        // Only a good answer is a stream of events.
+        let media = if self == Self::EventStream && status != StatusCode::OK { Self::Json } else { self };
+        let text = match media {
+            Self::EventStream => frame(&[NEXT, ("data", &json)]) + &frame(&[COMPLETE, ("data", "")]),
+            Self::Response | Self::Json => json,
+        };
+        media.of(status, Body::from(text))
+    }
+
+    /// An answer with this body.
+    pub(crate) fn of(self, status: StatusCode, body: Body) -> Response {
+        let mut response = (status, body).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, self.content_type());
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.insert(header::VARY, HeaderValue::from_static("accept, accept-language"));
+        if self == Self::EventStream {
+            // Proxies that gather answers would hold events back.
+            headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+        }
         if status == StatusCode::METHOD_NOT_ALLOWED {
             headers.insert(header::ALLOW, HeaderValue::from_static("POST"));
         }
         response
     }
+}
+
+/// The field that tells of a result.
+pub(crate) const NEXT: (&str, &str) = ("event", "next");
+/// The field that tells of the end of a stream; with data, though empty, or browsers would not notice.
+pub(crate) const COMPLETE: (&str, &str) = ("event", "complete");
+
+/// An event of a stream, of fields whose values are one line each. A field without a name is a comment.
+pub(crate) fn frame(fields: &[(&str, &str)]) -> String {
+    let mut text = String::new();
+    for (name, value) in fields {
+        for part in [name, ": ", value, "\n"] {
+            text.push_str(part);
+        }
+    }
+    text.push('\n');
+    text
 }
 
 #[cfg(test)]
@@ -151,9 +204,9 @@ mod tests {
 
     use super::*;
 
-    fn accepted(values: &[&str]) -> Result<Media, Refusal> {
+    fn accepted(values: &[&str]) -> Result<(Media, bool), Refusal> {
         let headers = values.iter().map(|value| (header::ACCEPT, value.parse().unwrap()));
-        Media::negotiate(&headers.collect())
+        Accepted::negotiate(&headers.collect()).map(|accepted| (accepted.media, accepted.streams))
     }
 
     #[test]
@@ -171,9 +224,18 @@ mod tests {
             (&["text/html, application/json;q=0.1"], Media::Json),
             (&["application/graphql-response+json;q=0, */*;q=0.1"], Media::Json),
         ] {
-            assert_eq!(accepted(accept), Ok(media), "{accept:?}");
+            assert_eq!(accepted(accept), Ok((media, false)), "{accept:?}");
         }
-        for accept in ["text/html", "application/xml", "application/json;q=0"] {
+        for (accept, media) in [
+            (&["text/event-stream"][..], Media::EventStream),
+            (&["text/event-stream, text/html"], Media::EventStream),
+            (&["application/json;q=0.1", "Text/Event-Stream"], Media::Json),
+            (&["text/event-stream, application/graphql-response+json, multipart/mixed"], Media::Response),
+        ] {
+            assert_eq!(accepted(accept), Ok((media, true)), "{accept:?}");
+        }
+        assert_eq!(accepted(&["text/event-stream;q=0, */*"]), Ok((Media::Json, false)));
+        for accept in ["text/html", "application/xml", "application/json;q=0", "text/event-stream;q=0", "text/*"] {
             assert_eq!(accepted(&[accept]), Err(Refusal::NotAcceptable), "{accept}");
         }
     }

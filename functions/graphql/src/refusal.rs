@@ -37,6 +37,8 @@ pub(crate) enum Refusal {
     Batch,
     /// Neither media type of GraphQL is accepted.
     NotAcceptable,
+    /// A subscription whose client does not accept a stream of events.
+    NeedsEventStream,
     /// A GET may only read.
     MutationByGet,
     /// The answer would be larger than the limit.
@@ -73,6 +75,7 @@ impl Refusal {
             // The names that Apollo's clients look for.
             Self::UnknownHash => "PERSISTED_QUERY_NOT_FOUND",
             Self::NoOperation { .. } => "OPERATION_NOT_FOUND",
+            Self::NeedsEventStream => "EVENT_STREAM_REQUIRED",
             Self::MutationByGet => "METHOD_NOT_ALLOWED",
             Self::AnswerTooLarge { .. } => "ANSWER_TOO_LARGE",
             Self::Timeout => "SERVICE_UNAVAILABLE",
@@ -119,7 +122,14 @@ impl Refusal {
             Self::Parameter { name, expected } => format!("'{name}' must be {expected}."),
             Self::Batch => "Send one request at a time: an object with 'query', not a list.".into(),
             Self::NotAcceptable => {
-                "Accept application/graphql-response+json or application/json: nothing else is answered.".into()
+                "Accept application/graphql-response+json, application/json or text/event-stream: nothing else is \
+                answered."
+                    .into()
+            }
+            Self::NeedsEventStream => {
+                "A subscription is answered with a stream of events. Send the header 'Accept: text/event-stream' \
+                (GraphQL over SSE, distinct connections mode)."
+                    .into()
             }
             Self::MutationByGet => "A mutation needs POST; GET only reads.".into(),
             Self::AnswerTooLarge { max, mutation: false } => {
@@ -163,7 +173,12 @@ impl Refusal {
             Self::Parameter { name, expected } => format!("'{name}' 값이 올바르지 않습니다. 필요한 값: {expected}."),
             Self::Batch => "한 번에 하나의 요청만 보내세요. 목록이 아니라 'query'가 있는 객체여야 합니다.".into(),
             Self::NotAcceptable => {
-                "Accept는 application/graphql-response+json 또는 application/json이어야 합니다.".into()
+                "Accept는 application/graphql-response+json, application/json 또는 text/event-stream이어야 합니다."
+                    .into()
+            }
+            Self::NeedsEventStream => {
+                "구독은 이벤트 스트림으로 응답합니다. 'Accept: text/event-stream' 헤더를 보내세요(GraphQL over SSE)."
+                    .into()
             }
             Self::MutationByGet => "뮤테이션은 POST로 보내야 합니다. GET은 조회만 할 수 있습니다.".into(),
             Self::AnswerTooLarge { max, mutation: false } => {
@@ -223,6 +238,7 @@ mod tests {
             Refusal::Parameter { name: "query", expected: "a string" },
             Refusal::Batch,
             Refusal::NotAcceptable,
+            Refusal::NeedsEventStream,
             Refusal::MutationByGet,
             Refusal::AnswerTooLarge { max: 7, mutation: false },
             Refusal::AnswerTooLarge { max: 7, mutation: true },

@@ -99,8 +99,8 @@ impl ClientContext for KafkaContext {
         }
     }
 
-    /// librdkafka asks from whichever thread polls, which may be one of an async runtime: the token is made on a thread and
-    /// a runtime of its own.
+    /// librdkafka asks from whichever thread polls, which may be one of an async runtime: the token is made on a thread
+    /// and a runtime of its own.
     fn generate_oauth_token(&self, _: Option<&str>) -> Result<OAuthToken, Box<dyn StdError>> {
         let region = Region::new(self.region.clone().ok_or("AWS_REGION is not set")?);
         let make = move || -> Result<(String, i64), String> {
@@ -115,7 +115,8 @@ impl ClientContext for KafkaContext {
         };
         let made = std::thread::spawn(make).join().unwrap_or_else(|_| Err("the signer panicked".to_owned()));
         let (token, lifetime_ms) = made.inspect_err(|error| {
-            *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = Some(format!("no token for MSK: {error}"));
+            *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) =
+                Some(format!("no token for MSK: {error}"));
         })?;
         Ok(OAuthToken { token, principal_name: String::new(), lifetime_ms })
     }
@@ -136,11 +137,8 @@ mod tests {
     #[test]
     fn librdkafka_takes_each_kind_of_security() {
         for security in ["plaintext", "tls", "msk-iam"] {
-            let config = config(&[
-                ("KAFKA_BROKERS", "127.0.0.1:1"),
-                ("KAFKA_SECURITY", security),
-                ("AWS_REGION", "eu-west-1"),
-            ]);
+            let config =
+                config(&[("KAFKA_BROKERS", "127.0.0.1:1"), ("KAFKA_SECURITY", security), ("AWS_REGION", "eu-west-1")]);
             client_config(&config).unwrap().create_native_config().unwrap();
         }
         assert!(matches!(client_config(&config(&[])), Err(Error::NoBrokers)));

@@ -35,10 +35,8 @@ pub async fn run() -> Result<(), Error> {
     source.finish()?;
     let telemetry = Arc::new(telemetry::init(&telemetry));
     let registry = Registry::connect_lazy(&postgres, &redis, &events)?;
-    let mut publisher = Publisher::new(kafka);
-    publisher.warm().await;
     // One invocation at a time is in an environment.
-    let publisher = Mutex::new(publisher);
+    let publisher = Mutex::new(Publisher::new(kafka));
     let answer = async |event: LambdaEvent<Value>| {
         let answer = handle(&registry, &mut *publisher.lock().await, &event).await;
         telemetry.flush().await;
@@ -47,13 +45,17 @@ pub async fn run() -> Result<(), Error> {
     lambda_runtime::run(service_fn(answer)).await
 }
 
-/// Drains the log, whoever invokes: a poke from SQS and the schedule ask for the same. What is left when the time ends waits
-/// for the next of them.
+/// Drains the log, whoever invokes: a poke from SQS and the schedule ask for the same. What is left when the time ends
+/// waits for the next of them. The schedule also asks for what has to be done now and then.
 ///
 /// # Errors
 ///
 /// What keeps events from being published; SQS brings the pokes back.
-async fn handle(registry: &Registry, publisher: &mut Publisher, event: &LambdaEvent<Value>) -> Result<Value, Error> {
+pub async fn handle(
+    registry: &Registry,
+    publisher: &mut Publisher,
+    event: &LambdaEvent<Value>,
+) -> Result<Value, Error> {
     let left = event.context.deadline().duration_since(SystemTime::now()).unwrap_or_default();
     let deadline = Instant::now() + left.saturating_sub(RESERVE);
     match publisher.drain(registry, Some(deadline)).await {
@@ -65,11 +67,23 @@ async fn handle(registry: &Registry, publisher: &mut Publisher, event: &LambdaEv
                 drained.unfinished,
                 "drained the event log"
             );
+            let is_poke = event.payload.get("Records").is_some();
+            if !is_poke && !drained.unfinished {
+                sweep(registry, deadline).await;
+            }
             Ok(json!({"batchItemFailures": []}))
         }
         Err(error) => {
             tracing::error!(%error, "events are not published; they wait");
             Err(error.into())
         }
+    }
+}
+
+async fn sweep(registry: &Registry, deadline: Instant) {
+    match tokio::time::timeout_at(deadline.into(), registry.sweep()).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!(%error, "the sweep failed; the next invocation of the schedule tries it again"),
+        Err(_) => tracing::warn!("the sweep took too long; the next invocation of the schedule goes on"),
     }
 }

@@ -86,7 +86,8 @@ impl Producer {
     pub(crate) async fn warm(&self, topic: &str) {
         let Some(inner) = self.inner.clone() else { return };
         let (topic, timeout) = (topic.to_owned(), self.timeout);
-        let fetched = tokio::task::spawn_blocking(move || inner.client().fetch_metadata(Some(&topic), timeout).map(drop));
+        let fetched =
+            tokio::task::spawn_blocking(move || inner.client().fetch_metadata(Some(&topic), timeout).map(drop));
         match fetched.await {
             Ok(Ok(())) => tracing::debug!("connected to Kafka"),
             Ok(Err(error)) => tracing::debug!(%error, "Kafka does not answer yet"),
@@ -189,15 +190,14 @@ struct Batch {
 impl Batch {
     fn fail(&mut self, index: usize, error: &KafkaError) {
         if is_hopeless(error) {
-            self.outcomes[index] =
-                if self.alone { Outcome::Refused(error.to_string()) } else { Outcome::Suspected };
+            self.outcomes[index] = if self.alone { Outcome::Refused(error.to_string()) } else { Outcome::Suspected };
         }
         self.failure = Some(error.to_string());
     }
 }
 
-/// What no other attempt can change: the record is too large or makes no sense to Kafka. Everything else may pass, missing
-/// rights and topics too.
+/// What no other attempt can change: the record is too large or makes no sense to Kafka. Everything else may pass,
+/// missing rights and topics too.
 fn is_hopeless(error: &KafkaError) -> bool {
     use RDKafkaErrorCode::{
         InvalidMessageSize, InvalidRecord, InvalidTimestamp, MessageBatchTooLarge, MessageSizeTooLarge,

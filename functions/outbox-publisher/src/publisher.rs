@@ -85,8 +85,8 @@ impl Publisher {
         }
     }
 
-    /// Publishes what is committed, until nothing is left that others don't have in hand, or the deadline is reached. No
-    /// partition is locked when it returns.
+    /// Publishes what is committed, until nothing is left that others don't have in hand, or the deadline is reached.
+    /// No partition is locked when it returns.
     ///
     /// # Errors
     ///
@@ -112,33 +112,29 @@ impl Publisher {
 
     async fn drain_into(&mut self, drained: &mut Drained, registry: &Registry, until: &Until) -> Result<()> {
         registry.events.sequence().await?;
-        // Partitions with an event that can't be read. It is for us to mend; the others go on.
-        let mut stuck = Stuck::default();
         let (mut claims, mut claimed) = self.first_claim(registry).await?;
         loop {
-            let mut work = claimed.clone();
-            work.retain(|partition| !stuck.partitions.contains(partition));
-            let is_idle = work.is_empty();
+            let is_idle = claimed.is_empty();
             let result = if is_idle {
                 Ok(())
             } else {
-                drained.partitions += u64::try_from(work.len()).unwrap_or(u64::MAX);
-                self.take_turn(&mut claims, &mut work, &mut stuck, drained, registry, until).await
+                drained.partitions += u64::try_from(claimed.len()).unwrap_or(u64::MAX);
+                self.take_turn(&mut claims, &claimed, drained, registry, until).await
             };
             // On a connection that is lost, or has a statement in flight, the locks end with it.
             if matches!(result, Err(Error::Log(_) | Error::LogTimeout)) {
                 return result;
             }
-            if !claimed.is_empty() {
+            if !is_idle {
                 step(claims.release()).await?;
             }
             drained.unfinished = !is_idle && until.is_reached();
             if is_idle || result.is_err() || drained.unfinished {
                 self.claims = Some(claims);
-                return result.and_then(|()| stuck.error.map_or(Ok(()), Err));
+                return result;
             }
             // What another publisher sequenced while the partitions were locked here, it could not claim: look again.
-            claimed = step(claims.claim(CLAIM + stuck.partitions.len())).await?;
+            claimed = step(claims.claim(CLAIM)).await?;
         }
     }
 
@@ -156,38 +152,36 @@ impl Publisher {
         Ok((claims, claimed))
     }
 
-    /// Publishes some batches of the claimed partitions; partitions found stuck are taken out of `work`.
+    /// Publishes some batches of the claimed partitions.
     async fn take_turn(
         &mut self,
         claims: &mut Claims,
-        work: &mut Vec<i16>,
-        stuck: &mut Stuck,
+        claimed: &[i16],
         drained: &mut Drained,
         registry: &Registry,
         until: &Until,
     ) -> Result<()> {
         for _ in 0..TURN {
-            if until.is_reached() || work.is_empty() {
+            if until.is_reached() {
                 return Ok(());
             }
             let limit = self.limit;
-            let events = step(claims.next(work, limit)).await?;
+            let events = step(claims.next(claimed, limit)).await?;
             if events.is_empty() {
                 return Ok(());
             }
             let all = i64::try_from(events.len()).unwrap_or(i64::MAX);
-            let batch = self.publish(&events, registry.events.claim_check_bytes(), stuck, until.deadline).await;
+            let batch = self.publish(&events, registry.events.claim_check_bytes(), until.deadline).await;
             let reached = batch.reached(&events);
             if !reached.is_empty() {
                 step(claims.advance(&reached)).await?;
             }
             drained.published += batch.count(&Fate::Published);
             drained.dead_lettered += batch.count(&Fate::DeadLettered);
-            //registry.repeat_cache_writes(&batch.done(events)).await;
+            registry.repeat_cache_writes(&batch.done(events)).await;
             if let Some(failure) = batch.failure {
                 return Err(failure);
             }
-            work.retain(|partition| !stuck.partitions.contains(partition));
             if all < limit {
                 return Ok(());
             }
@@ -196,25 +190,18 @@ impl Publisher {
     }
 
     /// Sends events in order; what became of each.
-    async fn publish(
-        &mut self,
-        events: &[LogEvent],
-        max_bytes: usize,
-        stuck: &mut Stuck,
-        deadline: Option<Instant>,
-    ) -> Batch {
+    async fn publish(&mut self, events: &[LogEvent], max_bytes: usize, deadline: Option<Instant>) -> Batch {
         let mut batch = Batch { fates: vec![Fate::Waiting; events.len()], failure: None };
         let (mut indices, mut records) = (Vec::with_capacity(events.len()), Vec::with_capacity(events.len()));
+        // Events whose type can't be read: not for Kafka either.
+        let mut corrupt = Vec::new();
         for (index, event) in events.iter().enumerate() {
-            if stuck.partitions.contains(&event.partition) {
-                continue;
-            }
             match Record::of(event, max_bytes) {
                 Ok(record) => {
                     indices.push(index);
                     records.push(record);
                 }
-                Err(error) => stuck.add(event.partition, error),
+                Err(error) => corrupt.push((index, error.to_string())),
             }
         }
         self.adapt(&records);
@@ -235,7 +222,7 @@ impl Publisher {
             };
             match outcome {
                 Outcome::Acknowledged => batch.fates[index] = Fate::Published,
-                Outcome::Refused(reason) => match self.bury(&events[index], record, &reason, deadline).await {
+                Outcome::Refused(reason) => match self.bury(&events[index], Some(record), &reason, deadline).await {
                     Ok(()) => batch.fates[index] = Fate::DeadLettered,
                     Err(error) => {
                         batch.failure.get_or_insert(error);
@@ -244,14 +231,29 @@ impl Publisher {
                 Outcome::Suspected | Outcome::Pending => {}
             }
         }
+        for (index, reason) in corrupt {
+            if batch.failure.is_none() {
+                match self.bury(&events[index], None, &reason, deadline).await {
+                    Ok(()) => batch.fates[index] = Fate::DeadLettered,
+                    Err(error) => batch.failure = Some(error),
+                }
+            }
+        }
         batch
     }
 
-    /// Puts what Kafka can never take into the dead-letter topic, as a claim check if it can't be had whole there either.
-    async fn bury(&mut self, event: &LogEvent, record: Record, reason: &str, deadline: Option<Instant>) -> Result<()> {
+    /// Puts what Kafka can never take into the dead-letter topic, as a claim check if it can't be had whole there
+    /// either.
+    async fn bury(
+        &mut self,
+        event: &LogEvent,
+        record: Option<Record>,
+        reason: &str,
+        deadline: Option<Instant>,
+    ) -> Result<()> {
         let topic = self.config.dlq_topic.clone();
         let mut failure = None;
-        for record in [record, Record::of(event, 0)?] {
+        for record in record.into_iter().chain([Record::claim_check(event)?]) {
             let letter = record.with(ORIGINAL_ERROR, reason);
             let mut sent = self.send(&topic, std::slice::from_ref(&letter), deadline).await;
             match sent.outcomes.pop() {
@@ -269,17 +271,13 @@ impl Publisher {
         Err(failure.unwrap_or_else(|| Error::Kafka(format!("{topic}: not acknowledged"))))
     }
 
-    /// Sends with the producer at hand, and throws it away when it fails or is cut: what it still had is sent again by the
-    /// next one, from the checkpoint on.
+    /// Sends with the producer at hand, and throws it away when it fails or is cut: what it still had is sent again by
+    /// the next one, from the checkpoint on.
     async fn send(&mut self, topic: &str, records: &[Record], deadline: Option<Instant>) -> Sent {
         let producer = match self.producer.take().map_or_else(|| Producer::new(&self.config), Ok) {
             Ok(producer) => producer,
             Err(error) => {
-                return Sent {
-                    outcomes: vec![Outcome::Pending; records.len()],
-                    failure: Some(error),
-                    is_spent: true,
-                };
+                return Sent { outcomes: vec![Outcome::Pending; records.len()], failure: Some(error), is_spent: true };
             }
         };
         let sent = producer.send(topic, records, deadline).await;
@@ -305,20 +303,6 @@ async fn step<T>(step: impl Future<Output = oms_core::error::Result<T>>) -> Resu
     match tokio::time::timeout(STEP, step).await {
         Ok(result) => Ok(result?),
         Err(_) => Err(Error::LogTimeout),
-    }
-}
-
-/// Partitions that wait for somebody to mend an event.
-#[derive(Debug, Default)]
-struct Stuck {
-    partitions: Vec<i16>,
-    error: Option<Error>,
-}
-
-impl Stuck {
-    fn add(&mut self, partition: i16, error: Error) {
-        self.partitions.push(partition);
-        self.error.get_or_insert(error);
     }
 }
 
@@ -357,6 +341,11 @@ impl Batch {
 
     /// The events that Kafka has.
     fn done(&self, events: Vec<LogEvent>) -> Vec<LogEvent> {
-        events.into_iter().zip(&self.fates).filter(|(_, fate)| **fate != Fate::Waiting).map(|(event, _)| event).collect()
+        events
+            .into_iter()
+            .zip(&self.fates)
+            .filter(|(_, fate)| **fate != Fate::Waiting)
+            .map(|(event, _)| event)
+            .collect()
     }
 }

@@ -27,6 +27,15 @@ pub(crate) struct Record {
 impl Record {
     /// The event's record; its value is a claim check when it would have more than `max_bytes`.
     pub(crate) fn of(event: &LogEvent, max_bytes: usize) -> Result<Self> {
+        Ok(Self::with_value(event, event.to_json(max_bytes)?))
+    }
+
+    /// The same with a claim check, whatever the event is like.
+    pub(crate) fn claim_check(event: &LogEvent) -> Result<Self> {
+        Ok(Self::with_value(event, event.to_claim_check(event.stored_bytes())?))
+    }
+
+    fn with_value(event: &LogEvent, value: String) -> Self {
         let key = event.entity_id.to_string();
         let event_type = event.event_type.as_str();
         let mut headers = vec![
@@ -42,11 +51,11 @@ impl Record {
         ];
         headers.extend(event.correlation_id.clone().map(|id| ("correlation-id", id)));
         headers.extend(event.traceparent.clone().map(|trace| ("traceparent", trace)));
-        Ok(Self {
+        Self {
             key: Some(key.into_bytes()),
-            value: Some(event.to_json(max_bytes)?.into_bytes()),
+            value: Some(value.into_bytes()),
             headers: headers.into_iter().map(|(name, value)| (name.to_owned(), Some(value.into_bytes()))).collect(),
-        })
+        }
     }
 
     /// The record with a header more; one of the same name goes.

@@ -2,6 +2,7 @@
 //! what has to be done now and then.
 
 mod kafka;
+pub mod redrive;
 mod relay;
 
 use std::{

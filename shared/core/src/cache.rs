@@ -21,7 +21,6 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use futures::StreamExt as _;
 use redis::{Cmd, RedisResult, Script, ScriptInvocation};
 use tokio::sync::OnceCell;
 use uuid::Uuid;
@@ -174,11 +173,17 @@ impl Cache {
                 renamed.insert(&event.tenant);
             }
         }
-        let outdate = entities.into_iter().map(|((kind, id), event)| {
-            let (key, version, ttl) = (inner.entity_key(kind, &event.tenant, id), event.version.to_string(), &ttl);
+        let outdated = entities.into_iter().map(|((kind, id), event)| {
+            let key = inner.entity_key(kind, &event.tenant, id);
+            let (version, ttl) = (event.version.to_string(), &ttl);
             async move { inner.tell(&OUTDATE, &key, &[&version, ttl]).await }
         });
-        futures::stream::iter(outdate).buffer_unordered(64).collect::<()>().await;
+        let mut outdated: Vec<_> = outdated.collect();
+        // Redis answers them by the pipeline; it need not hold thousands at once.
+        while !outdated.is_empty() {
+            let rest = outdated.split_off(outdated.len().min(64));
+            futures::future::join_all(std::mem::replace(&mut outdated, rest)).await;
+        }
         for tenant in renamed {
             self.names_changed(tenant).await;
         }

@@ -10,19 +10,22 @@ use axum::{
     routing::{get, post},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
-use oms_tests::{Database, Program, Settings, Token, redact, samples};
+use oms_tests::{Aws, Database, Program, Settings, Token, Topic, redact, samples, workspace_root};
 use serde_json::{Value, json};
 use tokio::{
     net::TcpListener,
-    sync::{Mutex, mpsc, oneshot},
+    sync::{Mutex, mpsc, oneshot, watch},
 };
 
 type Waiting = (Value, oneshot::Sender<Value>);
 
-/// The Runtime API: invocations come from a queue, answers go back to who asked.
+/// The Runtime API: invocations come from a queue, answers go back to who asked. And the Extensions API.
 struct Platform {
     queue: Mutex<mpsc::UnboundedReceiver<Waiting>>,
     answering: Mutex<Option<oneshot::Sender<Value>>>,
+    /// How many invocations an extension was told of; none before one is registered.
+    told: watch::Sender<Option<u64>>,
+    invoked: watch::Sender<u64>,
 }
 
 async fn next(State(platform): State<Arc<Platform>>) -> (HeaderMap, String) {
@@ -31,6 +34,7 @@ async fn next(State(platform): State<Arc<Platform>>) -> (HeaderMap, String) {
         None => std::future::pending().await,
     };
     *platform.answering.lock().await = Some(answer);
+    platform.invoked.send_modify(|invocations| *invocations += 1);
     let headers = [
         ("lambda-runtime-aws-request-id", "8476a536-e9f4-11e8-9739-2dfe598c3fcd"),
         ("lambda-runtime-deadline-ms", "9999999999999"),
@@ -46,30 +50,64 @@ async fn finished(State(platform): State<Arc<Platform>>, Path((_, how)): Path<(S
     platform.answering.lock().await.take().unwrap().send(answer).unwrap();
 }
 
+async fn register(State(platform): State<Arc<Platform>>, headers: HeaderMap, body: Bytes) -> (HeaderMap, String) {
+    assert_eq!(headers["lambda-extension-name"], "oms-poke");
+    assert_eq!(serde_json::from_slice::<Value>(&body).unwrap(), json!({"events": ["INVOKE"]}));
+    assert_eq!(*platform.invoked.borrow(), 0, "the runtime has asked for work already");
+    platform.told.send_replace(Some(0));
+    let id = (HeaderName::from_static("lambda-extension-identifier"), HeaderValue::from_static("extension-1"));
+    let answer = json!({"functionName": "oms", "functionVersion": "1", "handler": "bootstrap"});
+    (HeaderMap::from_iter([id]), answer.to_string())
+}
+
+/// Whoever asks for the next event is done with the one before.
+async fn next_of_extension(State(platform): State<Arc<Platform>>) -> String {
+    let done = platform.told.borrow().unwrap();
+    platform.told.send_replace(Some(done + 1));
+    platform.invoked.subscribe().wait_for(|invocations| *invocations > done).await.unwrap();
+    json!({
+        "eventType": "INVOKE", "deadlineMs": 9_999_999_999_999_u64, "requestId": "8476a536-e9f4-11e8-9739-2dfe598c3fcd",
+        "invokedFunctionArn": "arn:aws:lambda:eu-west-1:000000000000:function:oms",
+        "tracing": {"type": "X-Amzn-Trace-Id", "value": "Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700"},
+    })
+    .to_string()
+}
+
 /// A function, with a database of its own.
 struct Function {
     invocations: mpsc::UnboundedSender<Waiting>,
+    platform: Arc<Platform>,
     _program: Program,
-    _database: Database,
+    database: Arc<Database>,
 }
 
 impl Function {
     async fn start(name: &str) -> Self {
+        Self::with(name, Arc::new(Database::create().await), |settings| settings).await
+    }
+
+    async fn with(name: &str, database: Arc<Database>, change: impl FnOnce(Settings) -> Settings) -> Self {
         let (invocations, queue) = mpsc::unbounded_channel();
-        let platform = Arc::new(Platform { queue: Mutex::new(queue), answering: Mutex::default() });
+        let platform = Arc::new(Platform {
+            queue: Mutex::new(queue),
+            answering: Mutex::default(),
+            told: watch::Sender::new(None),
+            invoked: watch::Sender::new(0),
+        });
         let api = Router::new()
             .route("/2018-06-01/runtime/invocation/next", get(next))
             .route("/2018-06-01/runtime/invocation/{id}/{how}", post(finished))
-            .with_state(platform);
+            .route("/2020-01-01/extension/register", post(register))
+            .route("/2020-01-01/extension/event/next", get(next_of_extension))
+            .with_state(platform.clone());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         tokio::spawn(async move { axum::serve(listener, api).await });
 
-        let database = Database::create().await;
         let program = Program::with(
             name,
             &[],
-            &Settings::for_database(&database),
+            &change(Settings::for_database(&database)),
             &[
                 ("AWS_LAMBDA_RUNTIME_API", &address),
                 ("AWS_LAMBDA_FUNCTION_NAME", name),
@@ -77,15 +115,26 @@ impl Function {
                 ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "512"),
             ],
         );
-        Self { invocations, _program: program, _database: database }
+        Self { invocations, platform, _program: program, database }
+    }
+
+    /// Sends an event through; gives what the function answers.
+    async fn ask(&self, event: Value) -> Value {
+        let (answer, answered) = oneshot::channel();
+        self.invocations.send((event, answer)).unwrap();
+        tokio::time::timeout(std::time::Duration::from_secs(60), answered).await.expect("in time").unwrap()
+    }
+
+    /// Waits until the extension is done with so many invocations.
+    async fn until_extension_is_done_with(&self, invocations: u64) {
+        let done = |told: &Option<u64>| told.is_some_and(|told| told > invocations);
+        let mut told = self.platform.told.subscribe();
+        tokio::time::timeout(std::time::Duration::from_secs(60), told.wait_for(done)).await.expect("in time").unwrap();
     }
 
     /// Sends an event through; gives the answer with its body parsed.
     async fn invoke(&self, event: Value) -> (u64, Value, Value) {
-        let (answer, answered) = oneshot::channel();
-        self.invocations.send((event, answer)).unwrap();
-        let answer =
-            tokio::time::timeout(std::time::Duration::from_secs(30), answered).await.expect("in time").unwrap();
+        let answer = self.ask(event).await;
         let text = answer["body"].as_str().unwrap_or_default();
         let text = match answer["isBase64Encoded"].as_bool() {
             Some(true) => String::from_utf8(STANDARD.decode(text).unwrap()).unwrap(),
@@ -191,4 +240,76 @@ async fn a_query_comes_by_way_of_the_gateway_too() {
         function.invoke(post("{ auditLogs { nodes { ipAddress userAgent metadata } } }", Value::Null)).await;
     let entry = &audit["data"]["auditLogs"]["nodes"][0];
     assert_eq!((&entry["ipAddress"], &entry["userAgent"]), (&json!("203.0.113.7"), &json!("gateway-test")), "{audit}");
+}
+
+/// A sample payload that is committed to invoke functions by hand.
+fn sample(name: &str) -> Value {
+    let path = workspace_root().join("events/samples").join(name);
+    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+}
+
+#[tokio::test]
+async fn a_write_pokes_the_publisher_after_its_answer_and_a_read_does_not() {
+    let aws = Aws::create().await;
+    let database = Arc::new(Database::create().await);
+    let function =
+        Function::with("rest", database, |settings| aws.settings(settings).set("POKE_QUEUE_URL", aws.target())).await;
+    let (status, ..) = function.invoke(event("GET", "/api/v1/object-types", None, false)).await;
+    assert_eq!(status, 200);
+    function.until_extension_is_done_with(1).await;
+    assert_eq!(aws.waiting(aws.target()).await, 0, "nothing was written");
+
+    // However many types one invocation writes, the publisher is poked once.
+    let body = json!({"items": [samples::object_type("A"), samples::object_type("B")]}).to_string();
+    let (status, ..) = function.invoke(event("POST", "/api/v1/object-types:batch", Some(&body), false)).await;
+    assert_eq!(status, 201);
+    function.until_extension_is_done_with(2).await;
+    assert_eq!(aws.waiting(aws.target()).await, 1);
+    let (status, ..) = function.invoke(event("POST", "/api/v1/object-types:batch", Some(&body), false)).await;
+    assert_eq!(status, 400, "the names are taken");
+    function.until_extension_is_done_with(3).await;
+    assert_eq!(aws.waiting(aws.target()).await, 1, "what failed is no write");
+}
+
+/// From the write to EventBridge through the three functions, invoked as AWS invokes them.
+#[tokio::test]
+async fn an_event_goes_through_publisher_and_relay_as_functions() {
+    let (aws, topic) = (Aws::create().await, Topic::create(1).await);
+    let rest = Function::start("rest").await;
+    let publisher = Function::with("outbox-publisher", rest.database.clone(), |settings| topic.settings(settings)).await;
+    let relay = Function::with("event-relay", rest.database.clone(), |settings| aws.settings(settings)).await;
+    for (invocation, name) in ["sqs-poke.json", "schedule.json"].into_iter().enumerate() {
+        let body = samples::object_type(&format!("Type{invocation}")).to_string();
+        rest.invoke(event("POST", "/api/v1/object-types", Some(&body), false)).await;
+        let answer = publisher.ask(sample(name)).await;
+        assert_eq!(answer["batchItemFailures"], json!([]), "{name}: {answer}");
+        assert_eq!(topic.messages().await.len(), invocation + 1, "{name} makes it publish");
+    }
+
+    // MSK hands over what is in Kafka, and in its middle a record that is no event.
+    let messages = topic.messages().await;
+    let record = |offset: usize, key: &str, value: &str| {
+        json!({
+            "topic": topic.name(), "partition": 0, "offset": offset, "timestamp": 1_773_119_783_916_u64,
+            "timestampType": "CREATE_TIME", "key": STANDARD.encode(key), "value": STANDARD.encode(value), "headers": [],
+        })
+    };
+    let mut batch = sample("msk.json");
+    let records = [
+        record(0, &messages[0].key, &messages[0].value),
+        record(1, "x", "not an event"),
+        record(2, &messages[1].key, &messages[1].value),
+    ];
+    batch["records"] = json!({format!("{}-0", topic.name()): records});
+    assert_eq!(relay.ask(batch.clone()).await["batchItemFailures"], json!([]));
+    let arrived = aws.take_all(aws.target(), 2).await;
+    let ids: Vec<&Value> = arrived.iter().map(|envelope| &envelope["detail"]["id"]).collect();
+    assert!(messages.iter().all(|message| ids.contains(&&message.json()["id"])), "{arrived:?}");
+    let letters = aws.take_all(aws.dead_letters(), 1).await;
+    assert_eq!((&letters[0]["offset"], &letters[0]["partition"]), (&json!(1), &json!(0)));
+    assert!(letters[0]["reason"].as_str().unwrap().contains("not JSON"), "{letters:?}");
+
+    // Invoked with the same batch again, it drops what it has relayed.
+    assert_eq!(relay.ask(batch).await["batchItemFailures"], json!([]));
+    assert_eq!(aws.take(aws.target()).await, Vec::<Value>::new());
 }

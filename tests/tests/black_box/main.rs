@@ -9,6 +9,8 @@ mod cluster;
 #[cfg(test)]
 mod coherence;
 #[cfg(test)]
+mod events;
+#[cfg(test)]
 mod graphql;
 #[cfg(test)]
 mod lambda;

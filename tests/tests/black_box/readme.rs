@@ -95,9 +95,15 @@ fn settings_in(folder: &Path, found: &mut BTreeSet<String>) {
 #[test]
 fn every_setting_is_in_the_table_and_nothing_else() {
     let mut read = BTreeSet::new();
-    for folder in
-        ["shared/core/src", "shared/edge/src", "functions/graphql/src", "functions/rest/src", "functions/server/src"]
-    {
+    for folder in [
+        "shared/core/src",
+        "shared/edge/src",
+        "functions/event-relay/src",
+        "functions/graphql/src",
+        "functions/outbox-publisher/src",
+        "functions/rest/src",
+        "functions/server/src",
+    ] {
         settings_in(&workspace_root().join(folder), &mut read);
     }
     // AWS Lambda sets it; nobody configures it.

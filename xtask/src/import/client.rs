@@ -9,6 +9,7 @@ use ureq::http::Response;
 use ureq::{Agent, Body, RequestBuilder};
 
 use super::{Definition, Update, name};
+use crate::registry::{Address, explain};
 
 /// The longest answer that is read; a page of the API is shorter.
 const ANSWER_BYTES: u64 = 32 * 1024 * 1024;
@@ -25,27 +26,6 @@ struct Page {
     next_cursor: Option<String>,
 }
 
-/// An answer of RFC 9457.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Problem {
-    title: String,
-    code: Option<String>,
-    detail: Option<String>,
-    #[serde(default)]
-    errors: Vec<Fault>,
-    correlation_id: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Fault {
-    #[serde(default)]
-    pointer: String,
-    #[serde(default)]
-    code: String,
-    message: String,
-}
-
 /// A connection to one registry with one token.
 pub(super) struct Client {
     agent: Agent,
@@ -54,20 +34,13 @@ pub(super) struct Client {
 }
 
 impl Client {
-    pub(super) fn new(url: &str, token: &str) -> Result<Self> {
-        if !url.starts_with("http://") {
-            bail!("this tool speaks plain http:// only, not `{url}`; give the URL of a local OMS");
-        }
+    pub(super) fn new(address: &Address) -> Self {
         let agent = Agent::config_builder()
             .http_status_as_error(false)
             .timeout_global(Some(Duration::from_secs(120)))
             .build()
             .into();
-        Ok(Self {
-            agent,
-            base: format!("{}/api/v1", url.trim_end_matches('/')),
-            authorization: format!("Bearer {token}"),
-        })
+        Self { agent, base: address.api(), authorization: address.authorization() }
     }
 
     /// Every live type of a kind in its full shape.
@@ -134,24 +107,6 @@ impl Client {
     }
 }
 
-fn explain<'a>(status: u16, body: &str, name_at: &dyn Fn(&str) -> Option<&'a str>) -> String {
-    let Ok(problem) = serde_json::from_str::<Problem>(body) else {
-        return format!("the API answered {status}: {}", body.chars().take(500).collect::<String>());
-    };
-    let mut text = format!("the API answered {status} {}: {}", problem.code.unwrap_or_default(), problem.title);
-    if let Some(detail) = problem.detail {
-        text += &format!("\n  {detail}");
-    }
-    for fault in &problem.errors {
-        let name = name_at(&fault.pointer).map(|name| format!("{name} ")).unwrap_or_default();
-        text += &format!("\n  {name}{}: {} ({})", fault.pointer, fault.message, fault.code);
-    }
-    if let Some(id) = problem.correlation_id {
-        text += &format!("\n  correlation id {id}");
-    }
-    text
-}
-
 fn what_to_do(status: u16) -> &'static str {
     match status {
         401 => "Give a valid --token, or run `cargo xtask down` and `up` for new ones.",
@@ -160,30 +115,5 @@ fn what_to_do(status: u16) -> &'static str {
         429 | 503 => "It has too much to do: run the import again in a moment.",
         500.. => "Look for the correlation id in .oms/server.log, then run the import again.",
         _ => "Mend the file, then run the import again; what was imported stays.",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_problem_names_the_definition() {
-        let body = json!({
-            "type": "about:blank", "title": "Invalid object type", "status": 400, "code": "INVALID_OBJECT_TYPE",
-            "errors": [{"pointer": "/items/1/name", "code": "INVALID_NAME", "message": "must start with a letter"}],
-            "correlationId": "c-1",
-        });
-        let text = explain(400, &body.to_string(), &|pointer| pointer.starts_with("/items/1").then_some("Order"));
-        assert_eq!(
-            text,
-            "the API answered 400 INVALID_OBJECT_TYPE: Invalid object type\n  \
-             Order /items/1/name: must start with a letter (INVALID_NAME)\n  correlation id c-1"
-        );
-    }
-
-    #[test]
-    fn an_answer_of_something_else_is_shown_as_it_is() {
-        assert_eq!(explain(502, "Bad Gateway", &|_| None), "the API answered 502: Bad Gateway");
     }
 }

@@ -13,8 +13,7 @@ use serde_json::{Map, Value};
 
 use self::client::Client;
 use crate::interrupt;
-use crate::state::State;
-use crate::workspace;
+use crate::registry::Address;
 
 /// The API takes this many definitions at a time.
 const BATCH_ITEMS: usize = 1_000;
@@ -68,7 +67,7 @@ pub fn import(file: &Path, url: Option<String>, token: Option<String>) -> Result
         bail!(r#"{} holds no types; it has to be {{"objectTypes": [...], "linkTypes": [...]}}"#, file.display());
     }
 
-    let client = client(url, token)?;
+    let client = Client::new(&Address::of(url, token)?);
     // Hidden by itself when stderr is not a terminal.
     let progress = ProgressBar::new(total as u64)
         .with_style(ProgressStyle::with_template("{msg:13} [{bar:40}] {pos}/{len} {elapsed}")?.progress_chars("=> "));
@@ -91,23 +90,6 @@ pub fn import(file: &Path, url: Option<String>, token: Option<String>) -> Result
         println!("Nothing to change: {} is already imported.", file.display());
     }
     Ok(())
-}
-
-fn client(url: Option<String>, token: Option<String>) -> Result<Client> {
-    if let (Some(url), Some(token)) = (&url, &token) {
-        return Client::new(url, token);
-    }
-    let dev = State::open(&workspace::root()?)?
-        .dev()?
-        .context("nothing is up here; run `cargo xtask up` first, or give --url and --token")?;
-    let url = url.unwrap_or(dev.http_url);
-    let token = match token {
-        Some(token) => token,
-        None => {
-            dev.tokens.get("admin").cloned().context("`.oms/dev.json` has no token; run `cargo xtask down` and `up`")?
-        }
-    };
-    Client::new(&url, &token)
 }
 
 /// The definitions of one kind; none when the file does not have the kind at all.

@@ -1,12 +1,20 @@
-//! PostgreSQL and Redis of our own: on 127.0.0.1, on ports nobody else uses, never one that was there before.
+//! PostgreSQL, Redis, Kafka and an AWS of our own: on 127.0.0.1, on ports nobody else uses, never one that was there
+//! before.
 
 mod account;
+mod aws;
+mod child;
+mod kafka;
+mod moto;
 mod postgres;
 mod reaper;
 mod redis;
 
 pub use account::Account;
 pub(crate) use account::create_folder;
+pub use aws::AwsResources;
+pub use kafka::{Kafka, KafkaPrograms};
+pub use moto::Moto;
 pub use postgres::{Binaries, Postgres};
 pub use redis::Redis;
 

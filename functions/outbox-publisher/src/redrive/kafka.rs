@@ -21,15 +21,17 @@ use crate::{
 /// Remembers which letters were put back.
 const GROUP: &str = "oms-redrive";
 
-/// Puts back what is in the dead-letter topic when it begins. What the topic of events still can't take goes to the end of
-/// the dead letters again, so that it blocks no other. If it is cut, letters since the last one noted are put back twice.
+type Letters = StreamConsumer<KafkaContext>;
+
+/// Puts back what is in the dead-letter topic when it begins. What the topic of events still can't take goes to the end
+/// of the dead letters again, so that it blocks no other. If it is cut, letters since the last one noted are put back
+/// twice.
 ///
 /// # Errors
 ///
 /// Kafka can't be reached; the letters from there on stay.
 pub async fn redrive_kafka(config: &KafkaConfig, options: RedriveOptions) -> Result<Report> {
-    let mut report =
-        Report { source: config.dlq_topic.clone(), dry_run: options.dry_run, letters: Vec::new() };
+    let mut report = Report { source: config.dlq_topic.clone(), dry_run: options.dry_run, letters: Vec::new() };
     let asked = config.clone();
     let (consumer, mut ends) = blocking(move || open(&asked)).await?;
     let mut redriver = Redriver::new(config);
@@ -73,12 +75,10 @@ pub async fn redrive_kafka(config: &KafkaConfig, options: RedriveOptions) -> Res
 async fn put_back(redriver: &mut Redriver<'_>, config: &KafkaConfig, record: Record) -> Result<Fate> {
     match redriver.put_back(record.clone()).await? {
         None => Ok(Fate::Redriven),
-        Some(reason) => {
-            match redriver.send(&config.dlq_topic, &record.with(ORIGINAL_ERROR, &reason)).await? {
-                None => Ok(Fate::Left(reason)),
-                Some(_) => Err(Error::Kafka(format!("{} can't keep a letter: {reason}", config.dlq_topic))),
-            }
-        }
+        Some(reason) => match redriver.send(&config.dlq_topic, &record.with(ORIGINAL_ERROR, &reason)).await? {
+            None => Ok(Fate::Left(reason)),
+            Some(_) => Err(Error::Kafka(format!("{} can't keep a letter: {reason}", config.dlq_topic))),
+        },
     }
 }
 
@@ -105,10 +105,10 @@ fn read(message: &BorrowedMessage<'_>) -> (Letter, Record) {
 }
 
 /// A consumer behind the letters that were put back, and the end of each partition that has more.
-fn open(config: &KafkaConfig) -> Result<(Arc<StreamConsumer<KafkaContext>>, BTreeMap<i32, i64>)> {
+fn open(config: &KafkaConfig) -> Result<(Arc<Letters>, BTreeMap<i32, i64>)> {
     let (topic, timeout) = (config.dlq_topic.as_str(), config.delivery_timeout);
     let context = KafkaContext::new(config);
-    let consumer: StreamConsumer<KafkaContext> = client_config(config)?
+    let consumer: Letters = client_config(config)?
         .set("group.id", GROUP)
         .set("enable.auto.commit", "false")
         .set("auto.offset.reset", "earliest")
@@ -141,7 +141,7 @@ fn open(config: &KafkaConfig) -> Result<(Arc<StreamConsumer<KafkaContext>>, BTre
     Ok((Arc::new(consumer), ends))
 }
 
-fn commit(consumer: &StreamConsumer<KafkaContext>, topic: &str, partition: i32, next: i64) -> Result<()> {
+fn commit(consumer: &Letters, topic: &str, partition: i32, next: i64) -> Result<()> {
     let mut offsets = TopicPartitionList::new();
     offsets.add_partition_offset(topic, partition, Offset::Offset(next))?;
     Ok(consumer.commit(&offsets, CommitMode::Sync)?)

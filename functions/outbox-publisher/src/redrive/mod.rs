@@ -1,6 +1,6 @@
-//! Puts dead letters back: those of the publisher from their topic, those of the relay from their queue. Each comes back
-//! with the header `redriven: 1`, so that the relay lets it past what it relayed since; consumers drop what is not above the
-//! version that they have.
+//! Puts dead letters back: those of the publisher from their topic, those of the relay from their queue. Each comes
+//! back with the header `redriven: 1`, so that the relay lets it past what it relayed since; consumers drop what is not
+//! above the version that they have.
 
 mod kafka;
 mod sqs;

@@ -28,8 +28,8 @@ struct DeadLetter {
     headers: BTreeMap<String, String>,
 }
 
-/// Puts the letters of a queue back into the topic of events. One whose value was too large to keep stays; the report names
-/// the record, which the topic may still have.
+/// Puts the letters of a queue back into the topic of events. One whose value was too large to keep stays; the report
+/// names the record, which the topic may still have.
 ///
 /// # Errors
 ///

@@ -143,25 +143,19 @@ async fn a_letter_that_is_too_large_for_its_topic_too_becomes_a_claim_check(pool
 }
 
 #[sqlx::test(migrator = "oms_core::postgres::MIGRATOR")]
-async fn an_event_that_makes_no_sense_stops_its_partition_and_no_other(pool: PgPool) {
+async fn an_event_that_makes_no_sense_becomes_a_dead_letter_and_blocks_nothing(pool: PgPool) {
     let (_mock, config) = mock(4);
     let oms = registry(&pool);
     let ids = create(&oms, (0..64).map(|n| format!("Type{n}"))).await;
     oms.events.sequence().await.unwrap();
-    let (partition, behind): (i16, i64) = sqlx::query_as(
-        "WITH broken AS (UPDATE events SET document = '{}' WHERE entity_id = $1 RETURNING publisher_partition, position)
-        SELECT b.publisher_partition, (SELECT count(*) FROM events e
-            WHERE e.publisher_partition = b.publisher_partition AND e.position >= b.position) FROM broken b",
-    )
-    .bind(ids[0])
-    .fetch_one(&pool)
-    .await
-    .unwrap();
-    let mut publisher = Publisher::new(config.clone());
-    let error = publisher.drain(&oms, None).await.unwrap_err();
-    assert!(matches!(error, Error::Log(_)), "{error}");
-    assert_eq!(unpublished(&pool).await, behind, "all of partition {partition} from the event on, and nothing else");
-    assert_eq!(locks(&pool).await, 0);
+    sqlx::query("UPDATE events SET document = '{}' WHERE entity_id = $1").bind(ids[0]).execute(&pool).await.unwrap();
+    let drained = Publisher::new(config.clone()).drain(&oms, None).await.unwrap();
+    assert_eq!((drained.published, drained.dead_lettered), (63, 1));
+    assert_eq!((unpublished(&pool).await, locks(&pool).await), (0, 0));
+    let letter = messages(&config, &config.dlq_topic).remove(0);
+    assert_eq!((letter.entity(), letter.version()), (ids[0], 1));
+    assert_eq!(letter.value["data"]["claimCheck"]["entityId"], letter.key.as_str());
+    assert!(letter.headers["original-error"].contains("malformed event"), "{:?}", letter.headers);
 }
 
 #[sqlx::test(migrator = "oms_core::postgres::MIGRATOR")]

@@ -43,8 +43,8 @@ async fn a_backlog_of_many_batches_is_drained_in_order(pool: PgPool) {
     oms.events.sequence().await.unwrap();
     sqlx::query(
         "WITH head AS (SELECT position FROM event_log_head), copied AS (
-            INSERT INTO events (position, epoch, event_id, tenant_id, event_type, entity_kind, entity_id, version, actor,
-                occurred_at, document, changes, names, publisher_partition)
+            INSERT INTO events (position, epoch, event_id, tenant_id, event_type, entity_kind, entity_id, version,
+                actor, occurred_at, document, changes, names, publisher_partition)
             SELECT head.position + row_number() OVER (ORDER BY n, e.position), epoch, gen_random_uuid(), tenant_id,
                 'ObjectTypeUpdated', entity_kind, entity_id, version + n, actor, occurred_at, document, changes, names,
                 publisher_partition
@@ -66,13 +66,18 @@ async fn a_backlog_of_many_batches_is_drained_in_order(pool: PgPool) {
 async fn publishers_at_the_same_time_share_the_partitions_and_repeat_nothing(pool: PgPool) {
     let (mock, config) = mock(4);
     let oms = registry(&pool);
+    let (mut first, mut second) = (Publisher::new(config.clone()), Publisher::new(config.clone()));
+    for publisher in [&mut first, &mut second] {
+        publisher.warm().await;
+        // It has its connection from here on.
+        publisher.drain(&oms, None).await.unwrap();
+    }
     for batch in 0..4 {
         create(&oms, (0..500).map(|n| format!("Type{batch}x{n}"))).await;
     }
-    let (mut first, mut second) = (Publisher::new(config.clone()), Publisher::new(config.clone()));
-    tokio::join!(first.warm(), second.warm());
+    oms.events.sequence().await.unwrap();
     // So far away that neither is done before the other begins.
-    mock.broker_round_trip_time(-1, Duration::from_millis(100)).unwrap();
+    mock.broker_round_trip_time(-1, Duration::from_millis(500)).unwrap();
     let (first, second) = tokio::join!(first.drain(&oms, None), second.drain(&oms, None));
     let (first, second) = (first.unwrap(), second.unwrap());
     assert_eq!(first.published + second.published, 2_000);

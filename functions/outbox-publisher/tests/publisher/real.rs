@@ -46,7 +46,8 @@ async fn two_publishers_keep_every_entitys_order_and_repeat_nothing(pool: PgPool
             update(&oms, *id, &format!("round {round}")).await;
         }
         let (first, second) = tokio::join!(first.drain(&oms, None), second.drain(&oms, None));
-        (first.unwrap(), second.unwrap());
+        first.unwrap();
+        second.unwrap();
     }
     let got = messages(&config, &config.topic);
     assert_eq!(got.len(), 240);

@@ -88,8 +88,8 @@ async fn letters_of_the_queue_go_back_and_those_without_a_value_stay() {
     let key = Uuid::new_v4().to_string();
     let letter = |offset: i64, value: Option<&str>| {
         json!({
-            "topic": "oms-events", "partition": 3, "offset": offset, "timestamp": 1, "reason": "not an event", "key": key,
-            "value": value.map(|value| STANDARD.encode(value)), "headers": {"ce_id": STANDARD.encode("42")},
+            "topic": "oms-events", "partition": 3, "offset": offset, "timestamp": 1, "reason": "not an event",
+            "key": key, "value": value.map(|value| STANDARD.encode(value)), "headers": {"ce_id": STANDARD.encode("42")},
         })
     };
     for body in [letter(1, Some(r#"{"n":1}"#)).to_string(), letter(2, None).to_string(), "nonsense".to_owned()] {

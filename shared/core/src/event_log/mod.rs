@@ -14,7 +14,7 @@ use std::time::Duration;
 use sqlx::{Connection as _, PgPool, postgres::types::PgInterval};
 
 pub use claims::Claims;
-pub use row::LogEvent;
+pub use row::{LogEvent, Snapshot};
 pub(crate) use row::Row;
 
 use crate::{
@@ -87,7 +87,17 @@ impl EventLog {
             days: 0,
             microseconds: i64::try_from(self.config.retention.as_micros()).unwrap_or(i64::MAX),
         };
-        while repository::drop_oldest_range(&self.pool, age).await? {}
+        loop {
+            match repository::drop_oldest_range(&self.pool, age).await {
+                Ok(true) => tracing::info!("dropped an old range of the event log"),
+                Ok(false) => break,
+                // A reader was at work for long; the next sweep finds the range again.
+                Err(error) => {
+                    tracing::warn!(%error, "an old range of the event log could not be dropped yet");
+                    break;
+                }
+            }
+        }
         let oldest = repository::oldest_unpublished(&self.pool).await?;
         metrics::gauge!("oms_outbox_oldest_age_seconds").set(oldest.unwrap_or(0.0).max(0.0));
         let vitals = repository::vitals(&self.pool).await?;

@@ -4,7 +4,7 @@ use std::fmt;
 
 use chrono::{DateTime, Utc};
 use oms_events::{ClaimCheck, Data, EntityKind, Event, EventType, Metadata, SCHEMA_VERSION};
-use serde::Serialize;
+use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
 use crate::{
@@ -67,6 +67,15 @@ pub struct LogEvent {
     changes: String,
 }
 
+/// The type that an event is about, after the write.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Snapshot {
+    /// An object type.
+    ObjectType(Box<ObjectType>),
+    /// A link type.
+    LinkType(Box<LinkType>),
+}
+
 impl fmt::Debug for LogEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "LogEvent({} {} v{} at {})", self.event_type, self.entity_id, self.version, self.position)
@@ -110,9 +119,10 @@ impl LogEvent {
         }
     }
 
-    /// The type as stored, after the write.
-    pub(crate) fn document(&self) -> &str {
-        &self.document
+    /// How many bytes its type and its changes have as stored; as JSON of the API it is about as many.
+    #[must_use]
+    pub fn stored_bytes(&self) -> usize {
+        self.document.len() + self.changes.len()
     }
 
     /// Whether an object type got another name, so that documents which show the one before are old.
@@ -121,32 +131,58 @@ impl LogEvent {
         self.event_type == EventType::ObjectTypeUpdated && changed().iter().any(|change| change.field == "name")
     }
 
+    /// The type after the write.
+    pub fn snapshot(&self) -> Result<Snapshot> {
+        Ok(match self.kind() {
+            Kind::ObjectType => Snapshot::ObjectType(self.read(&self.document)?),
+            Kind::LinkType => Snapshot::LinkType(self.read(&self.document)?),
+        })
+    }
+
+    /// What changed since the version before; empty but for updates.
+    pub fn changes(&self) -> Result<Vec<FieldChange>> {
+        self.read(&self.changes)
+    }
+
+    fn read<T: DeserializeOwned>(&self, text: &str) -> Result<T> {
+        serde_json::from_str(text)
+            .map_err(|error| Error::internal(format_args!("malformed event {}: {error}", self.position)))
+    }
+
     /// The envelope as JSON. Above `max_bytes` the type and the changes give way to a claim check.
     pub fn to_json(&self, max_bytes: usize) -> Result<String> {
-        let malformed =
-            |error: serde_json::Error| Error::internal(format_args!("malformed event {}: {error}", self.position));
-        let changes: Vec<FieldChange> = serde_json::from_str(&self.changes).map_err(malformed)?;
-        let whole = match self.kind() {
-            Kind::ObjectType => {
-                let entity: ObjectType = serde_json::from_str(&self.document).map_err(malformed)?;
-                self.text(Some(entity.view()), None, changes, None)?
-            }
-            Kind::LinkType => {
-                let entity: LinkType = serde_json::from_str(&self.document).map_err(malformed)?;
-                self.text(None, Some(entity.view()), changes, None)?
-            }
+        self.envelope(max_bytes).map(|(json, _)| json)
+    }
+
+    /// The envelope as JSON, and the claim check in it when the whole would be above `max_bytes`.
+    pub(crate) fn envelope(&self, max_bytes: usize) -> Result<(String, Option<ClaimCheck>)> {
+        let changes = self.changes()?;
+        let whole = match self.snapshot()? {
+            Snapshot::ObjectType(entity) => self.text(Some(entity.view()), None, changes, None)?,
+            Snapshot::LinkType(entity) => self.text(None, Some(entity.view()), changes, None)?,
         };
         if whole.len() <= max_bytes {
-            return Ok(whole);
+            return Ok((whole, None));
         }
+        let claim_check = self.claim_check(whole.len());
+        Ok((self.text(None, None, Vec::new(), Some(claim_check.clone()))?, Some(claim_check)))
+    }
+
+    /// The envelope with a claim check in place of the type and the changes, which would make so many bytes. It can be made of
+    /// an event whose type can't be read, too.
+    pub fn to_claim_check(&self, bytes: usize) -> Result<String> {
+        self.text(None, None, Vec::new(), Some(self.claim_check(bytes)))
+    }
+
+    fn claim_check(&self, bytes: usize) -> ClaimCheck {
         let (entity_kind, entity_id, version) = (self.event_type.kind(), self.entity_id, self.version);
         let collection = match entity_kind {
             EntityKind::ObjectType => "object-types",
             EntityKind::LinkType => "link-types",
         };
         let href = format!("/api/v1/{collection}/{entity_id}/versions/{version}");
-        let bytes = u64::try_from(whole.len()).unwrap_or(u64::MAX);
-        self.text(None, None, Vec::new(), Some(ClaimCheck { entity_kind, entity_id, version, href, bytes }))
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        ClaimCheck { entity_kind, entity_id, version, href, bytes }
     }
 
     fn text(
@@ -172,10 +208,6 @@ impl LogEvent {
             },
             correlation_id: self.correlation_id.clone(),
         };
-        to_text(&event)
+        serde_json::to_string(&event).map_err(Error::internal)
     }
-}
-
-fn to_text(event: &impl Serialize) -> Result<String> {
-    serde_json::to_string(event).map_err(Error::internal)
 }

@@ -150,12 +150,12 @@ impl Shared {
 impl Recent {
     fn push(&mut self, events: impl Iterator<Item = Arc<FeedEvent>>) {
         for event in events {
-            self.bytes += event.event.document().len();
+            self.bytes += event.event.stored_bytes();
             self.events.push_back(event);
         }
         while self.events.len() > WINDOW_EVENTS || (self.bytes > WINDOW_BYTES && self.events.len() > 1) {
             let Some(oldest) = self.events.pop_front() else { break };
-            self.bytes -= oldest.event.document().len();
+            self.bytes -= oldest.event.stored_bytes();
             self.after = oldest.event.position;
         }
     }

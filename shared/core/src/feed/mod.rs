@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use oms_events::{EntityKind, EventType};
+use oms_events::{ClaimCheck, EntityKind, EventType};
 use sqlx::PgPool;
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -81,21 +81,31 @@ pub struct FeedEvent {
     /// The event.
     pub event: LogEvent,
     max_bytes: usize,
-    json: OnceLock<String>,
+    /// Made once however many watch.
+    envelope: OnceLock<(String, Option<ClaimCheck>)>,
 }
 
 impl FeedEvent {
     fn new(event: LogEvent, log: &EventLog) -> Self {
-        Self { event, max_bytes: log.claim_check_bytes(), json: OnceLock::new() }
+        Self { event, max_bytes: log.claim_check_bytes(), envelope: OnceLock::new() }
     }
 
-    /// The envelope as JSON, made once however many watch.
+    /// The envelope as JSON.
     pub fn json(&self) -> Result<&str> {
-        if let Some(json) = self.json.get() {
-            return Ok(json);
+        self.envelope().map(|(json, _)| json.as_str())
+    }
+
+    /// What stands in place of the type and the changes, when they are too large.
+    pub fn claim_check(&self) -> Result<Option<&ClaimCheck>> {
+        self.envelope().map(|(_, claim_check)| claim_check.as_ref())
+    }
+
+    fn envelope(&self) -> Result<&(String, Option<ClaimCheck>)> {
+        if let Some(envelope) = self.envelope.get() {
+            return Ok(envelope);
         }
-        let json = self.event.to_json(self.max_bytes)?;
-        Ok(self.json.get_or_init(|| json))
+        let envelope = self.event.envelope(self.max_bytes)?;
+        Ok(self.envelope.get_or_init(|| envelope))
     }
 }
 

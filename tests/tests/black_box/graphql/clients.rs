@@ -41,3 +41,8 @@ async fn a_gateway_joins_types_with_what_other_subgraphs_know() {
 async fn a_generated_client_is_type_checked_and_runs() {
     run("codegen.mjs").await;
 }
+
+#[tokio::test]
+async fn the_reference_client_of_graphql_over_sse_watches_and_resumes() {
+    run("subscription.mjs").await;
+}

@@ -9,4 +9,5 @@ mod limits;
 mod nonsense;
 mod reads;
 mod schema_org;
+mod subscriptions;
 mod writes;

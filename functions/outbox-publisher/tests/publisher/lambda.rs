@@ -1,0 +1,58 @@
+//! The publisher as a Lambda function, on the mock cluster.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use lambda_runtime::{Context, LambdaEvent};
+use oms_outbox_publisher::{Publisher, lambda::handle};
+use serde_json::{Value, json};
+use sqlx::PgPool;
+
+use crate::{
+    brokers::mock,
+    oms::{create, locks, registry, unpublished},
+};
+
+/// An invocation that may take so long.
+fn invocation(payload: Value, time: Duration) -> LambdaEvent<Value> {
+    let mut context = Context::default();
+    let deadline = SystemTime::now() + time;
+    context.deadline = u64::try_from(deadline.duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap();
+    LambdaEvent::new(payload, context)
+}
+
+#[sqlx::test(migrator = "oms_core::postgres::MIGRATOR")]
+async fn pokes_and_the_schedule_drain_the_log_and_report_no_message_as_failed(pool: PgPool) {
+    let (_mock, config) = mock(1);
+    let oms = registry(&pool);
+    let mut publisher = Publisher::new(config);
+    for (name, payload) in [("Poked", json!({"Records": [{"messageId": "1", "body": ""}]})), ("Swept", json!({}))] {
+        create(&oms, [name.to_owned()]).await;
+        let answer = handle(&oms, &mut publisher, &invocation(payload, Duration::from_secs(60))).await.unwrap();
+        assert_eq!(answer, json!({"batchItemFailures": []}));
+        assert_eq!((unpublished(&pool).await, locks(&pool).await), (0, 0));
+    }
+}
+
+#[sqlx::test(migrator = "oms_core::postgres::MIGRATOR")]
+async fn without_kafka_it_fails_before_its_time_is_up_so_that_sqs_brings_the_poke_back(pool: PgPool) {
+    let (mock, config) = mock(1);
+    let oms = registry(&pool);
+    create(&oms, ["Customer".to_owned()]).await;
+    mock.broker_down(-1).unwrap();
+    let (began, time) = (Instant::now(), Duration::from_secs(5));
+    let answer = handle(&oms, &mut Publisher::new(config), &invocation(json!({}), time)).await;
+    assert!(answer.is_err(), "{answer:?}");
+    assert!(began.elapsed() < time, "the environment is frozen with its locks otherwise");
+    assert_eq!((unpublished(&pool).await, locks(&pool).await), (1, 0));
+}
+
+#[sqlx::test(migrator = "oms_core::postgres::MIGRATOR")]
+async fn without_time_it_leaves_the_rest_to_the_next_invocation(pool: PgPool) {
+    let (_mock, config) = mock(1);
+    let oms = registry(&pool);
+    create(&oms, ["Customer".to_owned()]).await;
+    let event = invocation(json!({}), Duration::from_secs(3));
+    let answer = handle(&oms, &mut Publisher::new(config), &event).await.unwrap();
+    assert_eq!(answer, json!({"batchItemFailures": []}));
+    assert_eq!((unpublished(&pool).await, locks(&pool).await), (1, 0));
+}

@@ -1,0 +1,73 @@
+//! The server with everything in it, as a process.
+
+use std::net::SocketAddr;
+
+use crate::{
+    client::Client,
+    program::{Exit, Program},
+    settings::Settings,
+    token::Token,
+};
+
+/// A running `oms-server`. It is killed with its value; whatever it is connected to belongs to the test and stays.
+#[derive(Debug)]
+pub struct Server {
+    program: Program,
+    http: SocketAddr,
+    metrics: SocketAddr,
+}
+
+impl Server {
+    /// Starts it on free ports and waits until it listens.
+    pub async fn start(settings: &Settings) -> Self {
+        let own = [("SERVER_HOST", "127.0.0.1"), ("SERVER_PORT", "0"), ("METRICS_PORT", "0")];
+        let mut program = Program::with("oms-server", &[], settings, &own);
+        // Port 0 is any free one; the log says which.
+        let (http, metrics) = program
+            .line("it did not say where it listens", |line| {
+                let address = |key: &str| line[key].as_str()?.parse::<SocketAddr>().ok();
+                Some((address("http")?, address("metrics")?))
+            })
+            .await;
+        Self { program, http, metrics }
+    }
+
+    /// A client with this role in the tenant `default`.
+    #[must_use]
+    pub fn client(&self, role: &str) -> Client {
+        Client::new(&format!("http://{}", self.http)).with_token(Token::of(role).sign())
+    }
+
+    /// What `/metrics` says.
+    pub async fn metrics(&self) -> String {
+        Client::new(&format!("http://{}", self.metrics)).get("/metrics").send().await.text
+    }
+
+    /// The lines of its log so far.
+    #[must_use]
+    pub fn log(&self) -> Vec<String> {
+        self.program.stdout()
+    }
+
+    /// Asks it to end.
+    pub fn terminate(&self) {
+        self.program.terminate();
+    }
+
+    /// Waits until it has ended.
+    pub async fn exit(self) -> Exit {
+        self.program.exit().await
+    }
+
+    /// Ends it in good order.
+    pub async fn stop(self) {
+        self.terminate();
+        let exit = self.exit().await;
+        assert_eq!(exit.code, Some(0), "{exit:?}");
+    }
+
+    /// Ends it as a crash would.
+    pub async fn kill(self) {
+        self.program.kill().await;
+    }
+}

@@ -98,7 +98,7 @@ impl EventStream {
 
 fn parse(block: &str) -> Frame {
     let mut frame = Frame::default();
-    for line in block.lines() {
+    for line in block.lines().filter(|line| !line.is_empty()) {
         let (name, value) = line.split_once(':').unwrap_or((line, ""));
         let value = value.strip_prefix(' ').unwrap_or(value).to_owned();
         match name {

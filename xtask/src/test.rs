@@ -25,7 +25,7 @@ pub fn test(tests: &Tests) -> Result<ExitCode> {
     install::moto(&root)?;
     install::kcat()?;
     install::clients(&root)?;
-    let python = install::python_clients(&root)?;
+    install::python_clients(&root)?;
     // The black-box tests run the finished programs, which `cargo test` alone does not build.
     if !interrupt::run(workspace::cargo(&root).args(["build", "--workspace", "--bins"]))?.success() {
         bail!("the workspace does not compile; mend the errors above, then run this again");
@@ -42,7 +42,6 @@ pub fn test(tests: &Tests) -> Result<ExitCode> {
         .env("REDIS_URL", redis.url())
         .env("KAFKA_BROKERS", kafka.brokers())
         .envs(moto.environment())
-        .env("OMS_PYTHON", python)
         .env("OMS_BIN_DIR", workspace::binaries(&root)?);
     if tests.faults {
         // Each wants the machine for itself, and prints what it counts.

@@ -26,19 +26,18 @@ pub fn moto(root: &Path) -> Result<PathBuf> {
     Moto::python(root).context("moto does not run after its installation; remove .oms/tools/moto, then run this again")
 }
 
-/// The Python clients that the black-box tests run. Gives the Python that has them.
-pub fn python_clients(root: &Path) -> Result<PathBuf> {
+/// The Python clients that the black-box tests run, in `.oms/tools/clients`.
+pub fn python_clients(root: &Path) -> Result<()> {
     let list = root.join("tests/clients/requirements.txt");
     let wanted = fs::read(&list).with_context(|| format!("cannot read {}", list.display()))?;
     let folder = state::folder(root).join("tools/clients");
     let (python, installed) = (folder.join("bin/python"), folder.join("requirements.txt"));
     if fs::read(&installed).is_ok_and(|installed| installed == wanted) && works(&python) {
-        return Ok(python);
+        return Ok(());
     }
     eprintln!("Installing the Python clients of the tests with pip into {}", folder.display());
     environment(&folder, &["--quiet", "-r", &list.to_string_lossy()])?;
-    fs::write(&installed, wanted).with_context(|| format!("cannot write {}", installed.display()))?;
-    Ok(python)
+    fs::write(&installed, wanted).with_context(|| format!("cannot write {}", installed.display()))
 }
 
 /// Makes a Python environment anew and lets pip install into it.

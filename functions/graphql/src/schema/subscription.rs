@@ -8,7 +8,7 @@ use oms_core::{
     error::{Code, Error},
     fault::FaultKind,
     feed::{EventFilter, FeedEvent, Start, Watch},
-    input::{Faults, check_text, step},
+    input::{Faults, check_text, parameter, step},
 };
 use uuid::Uuid;
 
@@ -100,7 +100,7 @@ fn place(text: Option<&str>) -> Result<Start, Error> {
     match text {
         None => Ok(Start::Latest),
         Some(text) if (1..=MAX_TOKEN).contains(&text.len()) => Ok(Start::parse(text)),
-        Some(_) => Err(oms_core::input::parameter("after", FaultKind::ResumeToken)),
+        Some(_) => Err(parameter("after", FaultKind::ResumeToken)),
     }
 }
 

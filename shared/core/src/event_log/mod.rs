@@ -14,8 +14,8 @@ use std::time::Duration;
 use sqlx::{Connection as _, PgPool, postgres::types::PgInterval};
 
 pub use claims::Claims;
-pub use row::{LogEvent, Snapshot};
 pub(crate) use row::Row;
+pub use row::{LogEvent, Snapshot};
 
 use crate::{
     config::{EventConfig, PostgresConfig},

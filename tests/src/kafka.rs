@@ -167,7 +167,8 @@ impl Topic {
 
 fn read(message: &rdkafka::message::BorrowedMessage<'_>) -> Message {
     let text = |bytes: Option<&[u8]>| String::from_utf8(bytes.unwrap_or_default().to_vec()).unwrap();
-    let headers = message.headers().map(|headers| headers.iter().map(|header| (header.key.to_owned(), text(header.value))));
+    let headers =
+        message.headers().map(|headers| headers.iter().map(|header| (header.key.to_owned(), text(header.value))));
     Message {
         partition: message.partition(),
         offset: message.offset(),

@@ -96,9 +96,6 @@ enum Task {
         /// Only say what would be done
         #[arg(long)]
         dry_run: bool,
-        /// The most letters to put back
-        #[arg(long)]
-        max: Option<u64>,
     },
     /// Run the functions under cargo-lambda, REST and GraphQL at one base URL, with a pump for their other triggers
     Lambda {
@@ -158,7 +155,7 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Watch { after, types, json, url, token } => {
             watch::watch(&Watch { after: Some(after), types, json, url, token })?;
         }
-        Task::Redrive { from, dry_run, max } => return redrive::redrive(&Redrive { from, dry_run, max }),
+        Task::Redrive { from, dry_run } => return redrive::redrive(&Redrive { from, dry_run }),
         Task::Lambda { kafka } => lambda::lambda(kafka)?,
         Task::Lint => lint::lint()?,
         Task::Prepare => lint::prepare()?,

@@ -17,8 +17,6 @@ pub struct Redrive {
     pub from: String,
     /// Only say what would be done.
     pub dry_run: bool,
-    /// The most letters that are put back.
-    pub max: Option<u64>,
 }
 
 /// Lets the server's program do it in the environment that is up. Gives its exit code.
@@ -30,9 +28,6 @@ pub fn redrive(redrive: &Redrive) -> Result<ExitCode> {
     services.environment_of(&mut command).args(["redrive", "--from", &redrive.from]);
     if redrive.dry_run {
         command.arg("--dry-run");
-    }
-    if let Some(max) = redrive.max {
-        command.args(["--max", &max.to_string()]);
     }
     let status = interrupt::run(&mut command)?;
     Ok(status.code().and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from))

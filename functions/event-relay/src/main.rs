@@ -1,10 +1,13 @@
 //! The relay on AWS Lambda, invoked by MSK with batches of records.
 
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use oms_core::config::Source;
-use oms_edge::telemetry::{self, TelemetryConfig};
+use oms_edge::{
+    deadline,
+    telemetry::{self, TelemetryConfig},
+};
 use oms_event_relay::{BatchResponse, KafkaEvent, Relay, RelayConfig};
 
 #[tokio::main(flavor = "current_thread")]
@@ -15,8 +18,8 @@ async fn main() -> Result<(), Error> {
     let telemetry = &telemetry::init(&telemetry);
     let relay = &Relay::connect(config).await;
     let answer = async |event: LambdaEvent<KafkaEvent>| {
-        let left = event.context.deadline().duration_since(SystemTime::now()).unwrap_or_default();
-        let response = relay.handle(event.payload, Some(Instant::now() + left)).await;
+        let deadline = Instant::now() + deadline::left(event.context.deadline());
+        let response = relay.handle(event.payload, Some(deadline)).await;
         // Once the answer is out the environment is frozen, and its spans with it.
         telemetry.flush().await;
         Ok::<BatchResponse, Error>(response)

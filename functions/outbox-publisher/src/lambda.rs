@@ -2,7 +2,7 @@
 
 use std::{
     sync::Arc,
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
 use lambda_runtime::{Error, LambdaEvent, service_fn};
@@ -10,7 +10,10 @@ use oms_core::{
     Registry,
     config::{EventConfig, PostgresConfig, RedisConfig, Source},
 };
-use oms_edge::telemetry::{self, TelemetryConfig};
+use oms_edge::{
+    deadline,
+    telemetry::{self, TelemetryConfig},
+};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
@@ -56,8 +59,7 @@ pub async fn handle(
     publisher: &mut Publisher,
     event: &LambdaEvent<Value>,
 ) -> Result<Value, Error> {
-    let left = event.context.deadline().duration_since(SystemTime::now()).unwrap_or_default();
-    let deadline = Instant::now() + left.saturating_sub(RESERVE);
+    let deadline = Instant::now() + deadline::left(event.context.deadline()).saturating_sub(RESERVE);
     match publisher.drain(registry, Some(deadline)).await {
         Ok(drained) => {
             tracing::info!(
@@ -83,7 +85,9 @@ pub async fn handle(
 async fn sweep(registry: &Registry, deadline: Instant) {
     match tokio::time::timeout_at(deadline.into(), registry.sweep()).await {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::warn!(%error, "the sweep failed; the next invocation of the schedule tries it again"),
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "the sweep failed; the next invocation of the schedule tries it again")
+        }
         Err(_) => tracing::warn!("the sweep took too long; the next invocation of the schedule goes on"),
     }
 }

@@ -40,11 +40,14 @@ pub async fn run(mut source: Source, from: From, dry_run: bool) -> anyhow::Resul
     if let Some(queue) = queue.filter(|_| from != From::Kafka) {
         let sqs = aws_sdk_sqs::Client::new(&aws_config::defaults(BehaviorVersion::latest()).load().await);
         let report = redrive_sqs(&kafka, &sqs, &queue, options).await;
-        left += tell(&report.context("the dead letters of SQS are not put back; what was is not repeated by another try")?);
+        left +=
+            tell(&report.context("the dead letters of SQS are not put back; what was is not repeated by another try")?);
     }
     if from != From::Sqs {
         let report = redrive_kafka(&kafka, options).await;
-        left += tell(&report.context("the dead letters of Kafka are not put back; what was is not repeated by another try")?);
+        left += tell(
+            &report.context("the dead letters of Kafka are not put back; what was is not repeated by another try")?,
+        );
     }
     if left > 0 {
         bail!("{left} dead letter(s) could not be put back, see above");

@@ -8,6 +8,7 @@ pub mod authentication;
 pub mod body;
 pub mod codes;
 pub mod config;
+pub mod deadline;
 mod failed_login;
 pub mod health;
 mod jwks;

@@ -31,7 +31,11 @@ pub fn install() {
         describe_gauge!("oms_object_types_total", "Total number of object types");
         describe_counter!("oms_cache_hits_total", "Total number of cache hits");
         describe_counter!("oms_cache_misses_total", "Total number of cache misses");
-        describe_gauge!("oms_outbox_oldest_age_seconds", Unit::Seconds, "Age of the oldest event that is not in Kafka yet");
+        describe_gauge!(
+            "oms_outbox_oldest_age_seconds",
+            Unit::Seconds,
+            "Age of the oldest event that is not in Kafka yet"
+        );
         describe_gauge!("oms_event_ranges_ahead", "Empty ranges of the event log ahead of its end; two are kept");
         describe_gauge!("oms_queue_dead_rows", "Dead rows of the tables that events pass through");
         describe_counter!("oms_events_published_total", "Total number of events in Kafka");
@@ -40,7 +44,10 @@ pub fn install() {
         describe_counter!("oms_events_relayed_total", "Total number of events that EventBridge accepted");
         describe_counter!("oms_event_relay_repeats_total", "Total number of records that were relayed before");
         describe_counter!("oms_event_relay_poisoned_total", "Total number of records that can never be relayed");
-        describe_counter!("oms_event_relay_failures_total", "Total number of records that come back to be relayed again");
+        describe_counter!(
+            "oms_event_relay_failures_total",
+            "Total number of records that come back to be relayed again"
+        );
         let upkept = handle.clone();
         // A thread of its own: tests install from runtimes that end before the process does.
         let upkeep = std::thread::Builder::new().name("metrics-upkeep".to_owned()).spawn(move || {

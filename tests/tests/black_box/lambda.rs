@@ -276,7 +276,8 @@ async fn a_write_pokes_the_publisher_after_its_answer_and_a_read_does_not() {
 async fn an_event_goes_through_publisher_and_relay_as_functions() {
     let (aws, topic) = (Aws::create().await, Topic::create(1).await);
     let rest = Function::start("rest").await;
-    let publisher = Function::with("outbox-publisher", rest.database.clone(), |settings| topic.settings(settings)).await;
+    let publisher =
+        Function::with("outbox-publisher", rest.database.clone(), |settings| topic.settings(settings)).await;
     let relay = Function::with("event-relay", rest.database.clone(), |settings| aws.settings(settings)).await;
     for (invocation, name) in ["sqs-poke.json", "schedule.json"].into_iter().enumerate() {
         let body = samples::object_type(&format!("Type{invocation}")).to_string();

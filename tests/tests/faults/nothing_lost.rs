@@ -45,7 +45,8 @@ async fn nothing_is_lost_and_all_is_in_order_whatever_is_killed() {
     let database = Database::create().await;
     let settings = Settings::for_database(&database);
     let writer = Server::start(&settings).await;
-    let settings = aws.settings(topic.settings(settings)).set("AWS_ENDPOINT_URL", format!("http://{}", proxy.address()));
+    let settings =
+        aws.settings(topic.settings(settings)).set("AWS_ENDPOINT_URL", format!("http://{}", proxy.address()));
 
     let editor = writer.client("editor");
     let ontology = Arc::new(Ontology::create(&editor, OBJECT_TYPES, LINK_TYPES).await);
@@ -132,7 +133,11 @@ async fn kill(settings: &Settings, kafka: Kafka, proxy: &Arc<TcpProxy>, mut rand
             let (kafka, by_crash, lasts) = (kafka.clone(), random.percent(50), random.millis(3_000));
             outages.push(spawn_blocking(move || {
                 let mut kafka = kafka.lock().unwrap();
-                if by_crash { kafka.kill() } else { kafka.stop().unwrap() }
+                if by_crash {
+                    kafka.kill()
+                } else {
+                    kafka.stop().unwrap()
+                }
                 std::thread::sleep(lasts);
                 kafka.start().unwrap();
             }));

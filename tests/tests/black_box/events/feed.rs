@@ -168,7 +168,10 @@ async fn a_feed_is_of_one_tenant_and_shows_what_its_reader_may_see() {
     let of = |tenant: &str, role: &str| app.anonymous().with_token(Token::of(role).tenant(tenant).sign());
     of("globex", "editor").post("object-types", &samples::object_type("Theirs")).expect(201).await;
     let theirs = of("globex", "viewer").get("events").expect(200).await;
-    assert_eq!((shown(&theirs), &theirs["data"][0]["metadata"]["tenantId"]), (vec!["ObjectTypeCreated v1".to_owned()], &json!("globex")));
+    assert_eq!(
+        (shown(&theirs), &theirs["data"][0]["metadata"]["tenantId"]),
+        (vec!["ObjectTypeCreated v1".to_owned()], &json!("globex"))
+    );
     assert_eq!(app.client("viewer").get("events").expect(200).await["data"].as_array().unwrap().len(), HISTORY);
 
     let token = theirs["page"]["resumeToken"].as_str().unwrap();

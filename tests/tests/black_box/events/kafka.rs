@@ -129,7 +129,8 @@ async fn writes_go_on_while_kafka_is_down_and_their_events_arrive_when_it_is_bac
     assert_eq!(feed["data"].as_array().unwrap().len(), 21, "the feed needs no Kafka");
     kafka.start().unwrap();
     let messages = topic.wait_for(21).await;
-    let mut versions: Vec<i64> = messages.iter().map(|message| message.json()["data"]["version"].as_i64().unwrap()).collect();
+    let mut versions: Vec<i64> =
+        messages.iter().map(|message| message.json()["data"]["version"].as_i64().unwrap()).collect();
     // A record whose acknowledgement was lost may be there twice.
     versions.dedup();
     assert_eq!(versions, (1..=21).collect::<Vec<_>>());

@@ -63,7 +63,10 @@ async fn pass(State(bus): State<Bus>, method: Method, uri: Uri, headers: HeaderM
         .collect();
     let failed = answers.iter().filter(|answer| answer.get("ErrorCode").is_some()).count();
     let answer = json!({"FailedEntryCount": failed, "Entries": answers});
-    Response::builder().header("content-type", "application/x-amz-json-1.1").body(Body::from(answer.to_string())).unwrap()
+    Response::builder()
+        .header("content-type", "application/x-amz-json-1.1")
+        .body(Body::from(answer.to_string()))
+        .unwrap()
 }
 
 async fn forward(bus: &Bus, method: Method, uri: &Uri, mut headers: HeaderMap, body: Bytes) -> Response {

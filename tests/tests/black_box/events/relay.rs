@@ -37,9 +37,8 @@ async fn every_event_reaches_whoever_has_a_rule_and_the_queue_that_keeps_the_ord
 }
 
 fn feed_entity(feed: &Value, name: &str) -> Value {
-    let named = |event: &&Value| {
-        event["data"]["objectType"]["name"] == name || event["data"]["linkType"]["name"] == name
-    };
+    let named =
+        |event: &&Value| event["data"]["objectType"]["name"] == name || event["data"]["linkType"]["name"] == name;
     feed["data"].as_array().unwrap().iter().find(named).unwrap()["entityId"].clone()
 }
 
@@ -68,7 +67,8 @@ async fn while_aws_is_cut_off_events_wait_and_writes_do_not() {
     let (_database, settings) = database().await;
     let (topic, aws) = (Topic::create(3).await, Aws::create().await);
     let proxy = TcpProxy::start(aws_endpoint().trim_start_matches("http://").trim_end_matches('/')).await;
-    let settings = aws.settings(topic.settings(settings)).set("AWS_ENDPOINT_URL", format!("http://{}", proxy.address()));
+    let settings =
+        aws.settings(topic.settings(settings)).set("AWS_ENDPOINT_URL", format!("http://{}", proxy.address()));
     let server = Server::start(&settings).await;
     let editor = server.client("editor");
     editor.post("object-types", &samples::object_type("Order")).expect(201).await;

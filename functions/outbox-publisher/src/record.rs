@@ -32,7 +32,7 @@ impl Record {
 
     /// The same with a claim check, whatever the event is like.
     pub(crate) fn claim_check(event: &LogEvent) -> Result<Self> {
-        Ok(Self::with_value(event, event.to_claim_check(event.stored_bytes())?))
+        Ok(Self::with_value(event, event.to_claim_check()?))
     }
 
     fn with_value(event: &LogEvent, value: String) -> Self {

@@ -120,8 +120,7 @@ impl LogEvent {
     }
 
     /// How many bytes its type and its changes have as stored; as JSON of the API it is about as many.
-    #[must_use]
-    pub fn stored_bytes(&self) -> usize {
+    pub(crate) fn stored_bytes(&self) -> usize {
         self.document.len() + self.changes.len()
     }
 
@@ -164,14 +163,18 @@ impl LogEvent {
         if whole.len() <= max_bytes {
             return Ok((whole, None));
         }
-        let claim_check = self.claim_check(whole.len());
-        Ok((self.text(None, None, Vec::new(), Some(claim_check.clone()))?, Some(claim_check)))
+        self.checked(whole.len())
     }
 
-    /// The envelope with a claim check in place of the type and the changes, which would make so many bytes. It can be made of
-    /// an event whose type can't be read, too.
-    pub fn to_claim_check(&self, bytes: usize) -> Result<String> {
-        self.text(None, None, Vec::new(), Some(self.claim_check(bytes)))
+    /// The envelope with a claim check in place of the type and the changes. It can be made of an event whose type can't be
+    /// read, too.
+    pub fn to_claim_check(&self) -> Result<String> {
+        self.checked(self.stored_bytes()).map(|(json, _)| json)
+    }
+
+    pub(crate) fn checked(&self, bytes: usize) -> Result<(String, Option<ClaimCheck>)> {
+        let claim_check = self.claim_check(bytes);
+        Ok((self.text(None, None, Vec::new(), Some(claim_check.clone()))?, Some(claim_check)))
     }
 
     fn claim_check(&self, bytes: usize) -> ClaimCheck {

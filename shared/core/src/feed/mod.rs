@@ -104,7 +104,11 @@ impl FeedEvent {
         if let Some(envelope) = self.envelope.get() {
             return Ok(envelope);
         }
-        let envelope = self.event.envelope(self.max_bytes)?;
+        // An event whose type can't be read is ours to mend; it must not end the feed for everybody.
+        let envelope = self.event.envelope(self.max_bytes).or_else(|error| {
+            tracing::error!(%error, "an event is shown as a claim check");
+            self.event.checked(self.event.stored_bytes())
+        })?;
         Ok(self.envelope.get_or_init(|| envelope))
     }
 }

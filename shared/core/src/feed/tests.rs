@@ -209,3 +209,16 @@ async fn a_hundred_watchers_ask_the_database_as_often_as_one(pool: PgPool) {
     assert!(texts.all(|text| text == first), "all show the one event that was read, made into JSON once");
     watched.close().await;
 }
+
+#[sqlx::test(migrator = "crate::postgres::MIGRATOR")]
+async fn an_event_that_can_not_be_read_does_not_end_the_feed(pool: PgPool) {
+    let oms = registry(&pool);
+    history(&oms).await;
+    oms.events.sequence().await.unwrap();
+    sqlx::query("UPDATE events SET document = '{}' WHERE position = 2").execute(&pool).await.unwrap();
+    let page = page(&oms, &EventFilter::default(), &Start::Earliest, 100).await.unwrap();
+    let read: Vec<oms_events::Event> =
+        page.events.iter().map(|(event, _)| serde_json::from_str(event.json().unwrap()).unwrap()).collect();
+    let checked: Vec<bool> = read.iter().map(|event| event.data.claim_check.is_some()).collect();
+    assert_eq!(checked, [false, true, false, false, false]);
+}

@@ -9,8 +9,6 @@ CREATE TABLE event_log_head (
     position bigint NOT NULL DEFAULT 0,
     -- The first position that is still kept.
     first_position bigint NOT NULL DEFAULT 1,
-    -- The first position that has no range yet.
-    ranges_end bigint NOT NULL DEFAULT 1,
     -- Signs resume tokens, so that nobody can make one up.
     token_key bytea NOT NULL
         DEFAULT decode(replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', ''), 'hex')
@@ -36,6 +34,8 @@ CREATE TABLE events (
     traceparent text,
     document jsonb NOT NULL,
     changes jsonb NOT NULL,
+    -- How many bytes document and changes have as text: readers take as much as they have room for.
+    bytes bigint NOT NULL,
     -- The folded name after the write, and the one before when it was renamed: what feeds are filtered by.
     names text[] NOT NULL,
     -- Which publisher sends it: all events of an entity have the same.
@@ -55,23 +55,30 @@ CREATE TABLE publisher_checkpoints (
 
 INSERT INTO publisher_checkpoints (publisher_partition) SELECT generate_series(0, 15);
 
--- Makes ranges of `size` positions until at least `ahead` of them are empty. Attaching takes a lock that stands in nobody's
--- way; the caller holds the head, so no two make the same range.
+-- The ranges of the log: each has a table of its own, named after its first position.
+CREATE TABLE event_ranges (
+    first_position bigint PRIMARY KEY,
+    -- The first position after it.
+    end_position bigint NOT NULL
+);
+
+-- Makes ranges of `size` positions until at least `ahead` of them are empty. Attaching waits for nobody who reads or writes
+-- events; the caller holds the head, so no two make the same range.
 CREATE FUNCTION extend_event_ranges(size bigint, ahead integer) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     head event_log_head;
-    lower bigint;
+    first bigint;
     range_name text;
 BEGIN
     SELECT * INTO STRICT head FROM event_log_head FOR UPDATE;
-    lower := head.ranges_end;
-    WHILE lower - head.position - 1 < ahead * size LOOP
-        range_name := 'events_from_' || lower;
+    SELECT coalesce(max(end_position), 1) INTO first FROM event_ranges;
+    WHILE first - head.position - 1 < ahead * size LOOP
+        range_name := 'events_from_' || first;
         EXECUTE format('CREATE TABLE %I (LIKE events INCLUDING DEFAULTS INCLUDING CONSTRAINTS)', range_name);
-        EXECUTE format('ALTER TABLE events ATTACH PARTITION %I FOR VALUES FROM (%s) TO (%s)', range_name, lower, lower + size);
-        lower := lower + size;
+        EXECUTE format('ALTER TABLE events ATTACH PARTITION %I FOR VALUES FROM (%s) TO (%s)', range_name, first, first + size);
+        INSERT INTO event_ranges VALUES (first, first + size);
+        first := first + size;
     END LOOP;
-    UPDATE event_log_head SET ranges_end = lower WHERE ranges_end <> lower;
 END
 $$;
 
@@ -79,28 +86,23 @@ $$;
 CREATE FUNCTION drop_oldest_event_range(age interval) RETURNS boolean LANGUAGE plpgsql AS $$
 DECLARE
     head event_log_head;
-    oldest regclass;
-    bounds text[];
+    oldest event_ranges;
     last_event timestamptz;
 BEGIN
-    -- The same order of locks as the sequencer's, and no long wait in front of readers.
-    SET LOCAL lock_timeout = '1s';
+    -- The same order of locks as the sequencer's.
     SELECT * INTO STRICT head FROM event_log_head FOR UPDATE;
-    SELECT c.oid::regclass, regexp_match(pg_get_expr(c.relpartbound, c.oid), '\(''(\d+)''\) TO \(''(\d+)''\)')
-    INTO oldest, bounds
-    FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
-    WHERE i.inhparent = 'events'::regclass
-    ORDER BY (regexp_match(pg_get_expr(c.relpartbound, c.oid), '\(''(\d+)''\)'))[1]::bigint LIMIT 1;
-    IF oldest IS NULL OR bounds[2]::bigint > head.position + 1
-        OR EXISTS (SELECT FROM publisher_checkpoints WHERE position < bounds[2]::bigint - 1) THEN
+    SELECT * INTO STRICT oldest FROM event_ranges ORDER BY first_position LIMIT 1;
+    IF oldest.end_position > head.position + 1
+        OR EXISTS (SELECT FROM publisher_checkpoints WHERE position < oldest.end_position - 1) THEN
         RETURN false;
     END IF;
-    SELECT sequenced_at INTO last_event FROM events WHERE position = bounds[2]::bigint - 1;
+    SELECT sequenced_at INTO last_event FROM events WHERE position = oldest.end_position - 1;
     IF last_event > now() - age THEN
         RETURN false;
     END IF;
-    EXECUTE format('DROP TABLE %s', oldest);
-    UPDATE event_log_head SET first_position = bounds[2]::bigint;
+    EXECUTE format('DROP TABLE %I', 'events_from_' || oldest.first_position);
+    DELETE FROM event_ranges WHERE first_position = oldest.first_position;
+    UPDATE event_log_head SET first_position = oldest.end_position;
     RETURN true;
 END
 $$;
@@ -111,8 +113,8 @@ CREATE FUNCTION begin_epoch() RETURNS bigint LANGUAGE sql AS $$
     UPDATE event_log_head SET epoch = epoch + 1 RETURNING epoch
 $$;
 
--- Locks, for this session, up to `most` of the publisher partitions that have something to send, those that waited longest
--- first. Partitions that another session has locked are passed over.
+-- Locks, for this session, up to `most` of the publisher partitions that have something to send, in any order, so that none
+-- waits for another. Partitions that another session has locked are passed over.
 CREATE FUNCTION claim_publisher_partitions(class integer, most integer) RETURNS SETOF smallint LANGUAGE plpgsql AS $$
 DECLARE
     candidate record;
@@ -120,12 +122,9 @@ DECLARE
 BEGIN
     FOR candidate IN
         SELECT c.publisher_partition FROM publisher_checkpoints c
-        CROSS JOIN LATERAL (
-            SELECT e.position FROM events e
-            WHERE e.publisher_partition = c.publisher_partition AND e.position > c.position
-            ORDER BY e.position LIMIT 1
-        ) waiting
-        ORDER BY waiting.position
+        WHERE EXISTS (
+            SELECT FROM events e WHERE e.publisher_partition = c.publisher_partition AND e.position > c.position)
+        ORDER BY random()
     LOOP
         EXIT WHEN claimed = most;
         IF pg_try_advisory_lock(class, candidate.publisher_partition) THEN

@@ -6,12 +6,18 @@
 
 #[cfg(feature = "schema")]
 pub mod asyncapi;
+mod dead_letter;
 mod envelope;
+mod headers;
 mod payload;
 #[cfg(feature = "schema")]
 pub mod samples;
 #[cfg(feature = "schema")]
 pub mod schema;
 
+pub use dead_letter::{DeadLetter, Encoding, REDRIVEN};
+#[cfg(feature = "dead-letter")]
+pub use dead_letter::{DeadRecord, Undecodable};
 pub use envelope::{ClaimCheck, Data, EntityKind, Event, EventType, Metadata, SCHEMA_VERSION, SOURCE};
+pub use headers::{HeaderParts, headers};
 pub use payload::{ChangeType, DatasetReference, FieldChange, LinkType, ObjectType, Property, Validator};

@@ -1,13 +1,13 @@
 //! Events as they look in practice, and payloads to invoke the functions with by hand.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use crate::{
-    ChangeType, ClaimCheck, Data, DatasetReference, EntityKind, Event, EventType, FieldChange, LinkType, Metadata,
-    ObjectType, Property, SCHEMA_VERSION, SOURCE, Validator,
+    ChangeType, ClaimCheck, Data, DatasetReference, EntityKind, Event, EventType, FieldChange, HeaderParts, LinkType,
+    Metadata, ObjectType, Property, SCHEMA_VERSION, Validator,
 };
 
 /// The folder of the committed payloads.
@@ -68,23 +68,17 @@ pub fn claim_check() -> Event {
     event
 }
 
-/// What the Kafka message of an event has for headers: CloudEvents 1.0 in binary mode, and those of specification 5.2.
+/// The headers of an event's Kafka message.
 #[must_use]
 pub fn headers(event: &Event) -> Vec<(&'static str, String)> {
-    let mut headers = vec![
-        ("ce_specversion", "1.0".to_owned()),
-        ("ce_id", event.id.to_string()),
-        ("ce_source", SOURCE.to_owned()),
-        ("ce_type", event.event_type.to_string()),
-        ("ce_time", event.timestamp.to_rfc3339_opts(SecondsFormat::AutoSi, true)),
-        ("ce_subject", event.entity_id.to_string()),
-        ("content-type", "application/json".to_owned()),
-        ("event-type", event.event_type.to_string()),
-        ("event-version", SCHEMA_VERSION.to_string()),
-    ];
-    headers.extend(event.correlation_id.clone().map(|id| ("correlation-id", id)));
-    headers.push(("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".to_owned()));
-    headers
+    crate::headers(&HeaderParts {
+        id: event.id,
+        event_type: event.event_type,
+        entity_id: event.entity_id,
+        timestamp: event.timestamp,
+        correlation_id: event.correlation_id.as_deref(),
+        traceparent: Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"),
+    })
 }
 
 /// The payloads by file name.

@@ -98,11 +98,20 @@ impl Aws {
 
     /// Takes up to ten messages out of a queue; their bodies.
     pub async fn take(&self, queue: &str) -> Vec<Value> {
-        let asked = self.sqs.receive_message().queue_url(queue).max_number_of_messages(10);
-        let messages = asked.visibility_timeout(HIDDEN).send().await.unwrap().messages.unwrap_or_default();
         // What is received is hidden for longer than any test. It is not deleted: moto forgets a message that arrives while
         // it deletes another one. Only a group of a FIFO queue goes no further before that.
-        if queue.ends_with(".fifo") && !messages.is_empty() {
+        self.receive(queue, queue.ends_with(".fifo")).await
+    }
+
+    /// The same, and the messages are gone.
+    pub async fn take_away(&self, queue: &str) -> Vec<Value> {
+        self.receive(queue, true).await
+    }
+
+    async fn receive(&self, queue: &str, deletes: bool) -> Vec<Value> {
+        let asked = self.sqs.receive_message().queue_url(queue).max_number_of_messages(10);
+        let messages = asked.visibility_timeout(HIDDEN).send().await.unwrap().messages.unwrap_or_default();
+        if deletes && !messages.is_empty() {
             let entries = messages.iter().enumerate().map(|(index, message)| {
                 let receipt = message.receipt_handle.clone().unwrap();
                 DeleteMessageBatchRequestEntry::builder().id(index.to_string()).receipt_handle(receipt).build().unwrap()

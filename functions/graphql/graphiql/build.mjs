@@ -66,14 +66,44 @@ function start() {
     const response = await fetch(window.location.pathname, {
       method: 'POST',
       headers: {
-        Accept: 'application/json',
+        Accept: 'application/json, text/event-stream', // the second is for subscriptions only
         'Content-Type': 'application/json',
         ...Object.fromEntries(headers.filter(([, value]) => !String(value).includes(PLACEHOLDER))),
       },
       body: JSON.stringify(params),
     });
+    if (response.headers.get('Content-Type') === 'text/event-stream') return resultsOf(response.body);
     const body = await response.text();
     return parsed(body) ?? { errors: [{ message: `HTTP ${response.status}: ${body}` }] };
+  };
+
+  // The results of a stream of events; what GraphiQL does to stop it closes the connection at once.
+  const resultsOf = (body) => {
+    const reader = body.pipeThrough(new TextDecoderStream()).getReader();
+    async function* read() {
+      let text = '';
+      for (;;) {
+        const { done, value } = await reader.read();
+        if (done) return;
+        const blocks = (text + value).split('\n\n');
+        text = blocks.pop();
+        for (const block of blocks) {
+          const fields = Object.fromEntries(block.split('\n').map((line) => line.split(/: (.*)/s, 2)));
+          if (fields.event === 'complete') return;
+          if (fields.event === 'next') yield JSON.parse(fields.data);
+        }
+      }
+    }
+    const results = read();
+    const iterator = {
+      [Symbol.asyncIterator]: () => iterator,
+      next: () => results.next(),
+      return: async () => {
+        await reader.cancel();
+        return results.return();
+      },
+    };
+    return iterator;
   };
 
   function Page() {

@@ -55,13 +55,13 @@ impl Answer {
         if json.len() > max {
             return Err(Refusal::AnswerTooLarge { max, mutation });
         }
-        Ok(Self { started, code: errors.first().and_then(code), json })
+        Ok(Self { started, code: errors.first().and_then(code).map(str::to_owned), json })
     }
 
     /// An error without data.
     pub(crate) fn failed(error: &ServerError) -> Self {
         let json = Body { errors: std::slice::from_ref(error), data: None }.to_json();
-        Self { started: false, code: code(error), json }
+        Self { started: false, code: code(error).map(str::to_owned), json }
     }
 
     /// Why nothing is carried out.
@@ -70,9 +70,10 @@ impl Answer {
     }
 }
 
-fn code(error: &ServerError) -> Option<String> {
+/// The code of an error.
+pub(crate) fn code(error: &ServerError) -> Option<&str> {
     match error.extensions.as_ref()?.get("code") {
-        Some(Value::String(code)) => Some(code.clone()),
+        Some(Value::String(code)) => Some(code),
         _ => None,
     }
 }

@@ -182,11 +182,11 @@ impl Call {
         let subscription =
             Subscription { edge, schema, caller: self.caller.0, info: self.info, document, variables, costs };
         match subscription.open(last).await {
-            Ok(watch) => {
+            Ok(session) => {
                 if let Some(hash) = new_hash {
                     hash.keep(&text, &subscription.edge.registry, &subscription.caller.tenant).await;
                 }
-                told(subscription.stream(watch), operation, None)
+                told(subscription.stream(session), operation, None)
             }
             Err(failed) => told(Media::EventStream.answer(StatusCode::OK, failed.json), operation, failed.code),
         }

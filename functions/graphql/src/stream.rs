@@ -1,7 +1,7 @@
 //! Subscriptions as Server-Sent Events: GraphQL over SSE, distinct connections mode. They behave as the feed of the REST API
 //! does: the `id` of an event is its resume token, comments show that a stream is alive, and a stream ends by itself.
 
-use std::{collections::VecDeque, convert::Infallible, sync::Arc, time::Duration};
+use std::{convert::Infallible, sync::Arc};
 
 use async_graphql::{Request, ServerError, Variables, parser::types::ExecutableDocument};
 use axum::{body::Body, response::Response};
@@ -9,14 +9,13 @@ use futures::{Stream, StreamExt};
 use http::StatusCode;
 use oms_core::{
     context::Context,
-    error::Error,
-    feed::{FeedEvent, Watch},
+    error::{Code, Error},
+    feed::{Beat, FeedEvent, Session},
 };
 use oms_edge::{Edge, RequestInfo};
-use tokio::time::Instant;
 
 use crate::{
-    answer::Answer,
+    answer::{Answer, code},
     asked::{Asked, Place},
     drive::{Batches, drive},
     limits::Costs,
@@ -25,8 +24,6 @@ use crate::{
     schema::{Schema, Stage},
 };
 
-/// After so long without an event a comment shows that the stream is alive, with the token that the feed came to.
-const HEARTBEAT: Duration = Duration::from_secs(15);
 /// What a client waits before it connects again, when a stream has ended.
 const RETRY_MS: &str = "1000";
 
@@ -43,8 +40,8 @@ pub(crate) struct Subscription {
 
 impl Subscription {
     /// Opens the source of its events; what is wrong with the subscription comes out here.
-    pub(crate) async fn open(&self, last_event_id: Option<String>) -> Result<Watch, Answer> {
-        let stage = Arc::new(Stage::open(last_event_id));
+    pub(crate) async fn open(&self, last_event_id: Option<String>) -> Result<Session, Answer> {
+        let stage = Arc::new(Stage::open(last_event_id, self.edge.config.stream_duration));
         match self.execute(stage.clone()).await {
             Err(refusal) => Err(Answer::refused(&refusal, &self.info)),
             Ok(Some(failed)) => Err(failed),
@@ -53,10 +50,8 @@ impl Subscription {
     }
 
     /// The answer to a subscription whose source is open.
-    pub(crate) fn stream(self, watch: Watch) -> Response {
-        let ends_at = Instant::now() + self.edge.config.stream_duration;
-        let streaming =
-            Streaming { subscription: self, watch, waiting: VecDeque::new(), ends_at, phase: Phase::Opening };
+    pub(crate) fn stream(self, session: Session) -> Response {
+        let streaming = Streaming { subscription: self, session, token: None, phase: Phase::Open };
         Media::EventStream.of(StatusCode::OK, Body::from_stream(streaming.into_stream()))
     }
 
@@ -78,7 +73,12 @@ impl Subscription {
         let running = tokio::time::timeout(self.info.request_timeout(), drive(responses.next(), &batches));
         let response = running.await.map_err(|_| Refusal::Timeout)?;
         let max = self.edge.config.max_response_bytes;
-        response.map(|response| Answer::new(&asked, response, max, false)).transpose()
+        let answer = |response: async_graphql::Response| match response.errors.iter().find(|error| passes(code(error))) {
+            // The whole event is shown when the client comes back: a part of it now would be twice.
+            Some(error) => Ok(Answer::failed(error)),
+            None => Answer::new(&asked, response, max, false),
+        };
+        response.map(answer).transpose()
     }
 
     fn asked(&self) -> (Arc<Asked>, Batches) {
@@ -92,20 +92,23 @@ impl Subscription {
     }
 }
 
+/// Whether what failed may succeed in a moment.
+fn passes(code: Option<&str>) -> bool {
+    code == Some(Code::ServiceUnavailable.as_str())
+}
+
 /// The stream of a subscription; it reads on only when what it has is taken.
 struct Streaming {
     subscription: Subscription,
-    watch: Watch,
-    waiting: VecDeque<(Arc<FeedEvent>, String)>,
-    ends_at: Instant,
+    session: Session,
+    /// Resumes after everything that was told.
+    token: Option<String>,
     phase: Phase,
 }
 
 /// How far a stream is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
-    /// Its first event tells where it starts, so that nothing is lost if it breaks at once.
-    Opening,
     /// Events come.
     Open,
     /// An error was told: only the end is to come.
@@ -117,55 +120,52 @@ enum Phase {
 impl Streaming {
     fn into_stream(self) -> impl Stream<Item = Result<String, Infallible>> {
         futures::stream::unfold(self, async |mut streaming| {
-            let event = match streaming.phase {
+            let frame = match streaming.phase {
                 Phase::Complete => return None,
                 Phase::Failed => streaming.complete("failed"),
-                Phase::Opening | Phase::Open => streaming.next().await,
+                Phase::Open => streaming.next().await,
             };
-            let event = event.unwrap_or_else(|error| {
-                // Where there is not even a token, there is nothing more to tell.
-                if streaming.phase != Phase::Complete {
-                    streaming.phase = Phase::Failed;
-                }
-                frame(&[NEXT, ("data", &streaming.subscription.failed(error).json)])
-            });
-            Some((Ok(event), streaming))
+            Some((Ok(frame), streaming))
         })
     }
 
-    async fn next(&mut self) -> Result<String, Error> {
-        if std::mem::replace(&mut self.phase, Phase::Open) == Phase::Opening {
-            return Ok(frame(&[("", "open"), ("id", &self.watch.resume_token()?), ("retry", RETRY_MS)]));
+    async fn next(&mut self) -> String {
+        match self.session.next().await {
+            Ok(Some(Beat::Open(token))) => self.frame(token, |id| frame(&[("", "open"), id, ("retry", RETRY_MS)])),
+            Ok(Some(Beat::Alive(token))) => self.frame(token, |id| frame(&[("", "alive"), id])),
+            Ok(Some(Beat::Event(event, token))) => {
+                let answer = self.subscription.show(event, &token).await;
+                // An event that can't be shown now is not passed: whoever resumes is shown it.
+                if passes(answer.code.as_deref()) {
+                    return self.fail(&answer);
+                }
+                self.frame(token, |id| frame(&[NEXT, id, ("data", &answer.json)]))
+            }
+            Ok(Some(Beat::End(token))) => {
+                self.token = Some(token);
+                self.complete("end")
+            }
+            Ok(None) => self.complete("end"),
+            Err(error) => self.fail(&self.subscription.failed(error)),
         }
-        if let Some(event) = self.shown().await {
-            return Ok(event);
-        }
-        let left = self.ends_at.saturating_duration_since(Instant::now());
-        let feed = &self.subscription.edge.registry.feed;
-        let page = tokio::select! {
-            page = self.watch.next(HEARTBEAT.min(left)) => page?,
-            () = feed.ended() => return self.complete("the server stops"),
-        };
-        self.waiting = page.events.into();
-        if let Some(event) = self.shown().await {
-            return Ok(event);
-        }
-        if !page.has_more && Instant::now() >= self.ends_at {
-            return self.complete("time is up");
-        }
-        Ok(frame(&[("", "alive"), ("id", &page.resume_token)]))
     }
 
-    /// The result for the next event that was read.
-    async fn shown(&mut self) -> Option<String> {
-        let (event, token) = self.waiting.pop_front()?;
-        let answer = self.subscription.show(event, &token).await;
-        Some(frame(&[NEXT, ("id", &token), ("data", &answer.json)]))
+    /// A frame after which this token resumes.
+    fn frame(&mut self, token: String, frame: impl FnOnce((&'static str, &str)) -> String) -> String {
+        frame(("id", self.token.insert(token)))
+    }
+
+    /// The last result; it has no token, so the one before it still counts.
+    fn fail(&mut self, answer: &Answer) -> String {
+        self.phase = Phase::Failed;
+        frame(&[NEXT, ("data", &answer.json)])
     }
 
     /// The last event; a client resumes from its token.
-    fn complete(&mut self, why: &str) -> Result<String, Error> {
+    fn complete(&mut self, why: &str) -> String {
         self.phase = Phase::Complete;
-        Ok(frame(&[("", why), COMPLETE, ("id", &self.watch.resume_token()?), ("data", "")]))
+        let id = self.token.as_deref().map(|token| ("id", token));
+        let fields: Vec<_> = [("", why), COMPLETE].into_iter().chain(id).chain([("data", "")]).collect();
+        frame(&fields)
     }
 }

@@ -83,7 +83,8 @@ pub async fn handle(
 }
 
 async fn sweep(registry: &Registry, deadline: Instant) {
-    match tokio::time::timeout_at(deadline.into(), registry.sweep()).await {
+    // On the heap, as in a drain: so many futures in each other are too deep for the compiler.
+    match tokio::time::timeout_at(deadline.into(), Box::pin(registry.sweep())).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => {
             tracing::warn!(%error, "the sweep failed; the next invocation of the schedule tries it again")

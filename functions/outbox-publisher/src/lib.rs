@@ -20,4 +20,4 @@ pub use client::{KafkaContext, client_config};
 pub use config::{KafkaConfig, Security};
 pub use error::{Error, Result};
 pub use publisher::{Drained, Publisher};
-pub use run::run;
+pub use run::{run, run_every};

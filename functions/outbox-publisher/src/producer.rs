@@ -82,7 +82,7 @@ impl Producer {
     }
 
     /// Connects, gets a producer id and learns of the topic, so that the first event need not wait for it. A Kafka that
-    /// does not answer shows when there is something to send.
+    /// does not answer shows when there is something to send. Tokens are made by the producer's own thread meanwhile.
     pub(crate) async fn warm(&self, topic: &str) {
         let Some(inner) = self.inner.clone() else { return };
         let (topic, timeout) = (topic.to_owned(), self.timeout);
@@ -116,7 +116,7 @@ impl Producer {
             self.settle(&mut batch, next, until).await;
         }
         if batch.failure.is_some() {
-            self.purge(&mut batch).await;
+            self.purge(&mut batch, until).await;
         }
         let is_spent = batch.failure.is_some();
         let is_explained = matches!(batch.outcomes.as_slice(), [Outcome::Refused(_)]);
@@ -164,11 +164,13 @@ impl Producer {
     }
 
     /// Takes back what was not sent. What was acknowledged meanwhile counts.
-    async fn purge(&self, batch: &mut Batch) {
+    async fn purge(&self, batch: &mut Batch, until: Option<Instant>) {
         if let Some(inner) = &self.inner {
             inner.purge(PurgeConfig::default().queue().inflight());
         }
-        let until = Instant::now() + SETTLE;
+        // However many producers are purged after the deadline, together they have that time once.
+        let now = Instant::now();
+        let until = until.map_or(now, |until| until.min(now)) + SETTLE;
         while let Some((index, delivery)) = batch.waiting.pop_front() {
             match tokio::time::timeout(until.saturating_duration_since(Instant::now()), delivery).await {
                 Ok(Ok(Ok(_))) => batch.outcomes[index] = Outcome::Acknowledged,

@@ -25,14 +25,15 @@ const CLAIM: usize = 4;
 /// The most events of a batch.
 const BATCH: i64 = 1_000;
 
-/// About so many bytes are in memory at once.
-const BATCH_BYTES: i64 = 16 << 20;
-
 /// Batches until other partitions have their turn.
 const TURN: usize = 8;
 
 /// How long the database may take for one step.
 const STEP: Duration = Duration::from_secs(10);
+
+/// How long after the deadline what Kafka has may still be noted and the partitions released. Lambda keeps more than that
+/// in reserve.
+const FINISH: Duration = Duration::from_secs(2);
 
 /// What a drain did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -59,6 +60,21 @@ impl Until {
         self.deadline.is_some_and(|deadline| deadline <= Instant::now())
             || self.stopped.as_ref().is_some_and(|stopped| *stopped.borrow())
     }
+
+    /// How long a step that begins something may take.
+    fn patience(&self) -> Duration {
+        self.left_after(Duration::ZERO)
+    }
+
+    /// How long a step that finishes something may take.
+    fn last_patience(&self) -> Duration {
+        self.left_after(FINISH)
+    }
+
+    fn left_after(&self, more: Duration) -> Duration {
+        let left = self.deadline.map(|deadline| (deadline + more).saturating_duration_since(Instant::now()));
+        left.map_or(STEP, |left| left.min(STEP))
+    }
 }
 
 /// Sends the log on to Kafka. It keeps its producer and its connection from one drain to the next, and no partition.
@@ -66,15 +82,13 @@ pub struct Publisher {
     config: KafkaConfig,
     producer: Option<Producer>,
     claims: Option<Claims>,
-    /// Events of the next batch, fewer when they are large.
-    limit: i64,
 }
 
 impl Publisher {
     /// Connects when it is first needed.
     #[must_use]
     pub fn new(config: KafkaConfig) -> Self {
-        Self { config, producer: None, claims: None, limit: BATCH }
+        Self { config, producer: None, claims: None }
     }
 
     /// Connects to Kafka, so that the first event need not wait for that.
@@ -97,7 +111,8 @@ impl Publisher {
 
     pub(crate) async fn drain_until(&mut self, registry: &Registry, until: &Until) -> Result<Drained> {
         let mut drained = Drained::default();
-        let result = self.drain_into(&mut drained, registry, until).await;
+        // On the heap: so many futures in each other are too deep for the compiler.
+        let result = Box::pin(self.drain_into(&mut drained, registry, until)).await;
         if drained.published > 0 {
             counter!("oms_events_published_total").increment(drained.published);
         }
@@ -111,8 +126,16 @@ impl Publisher {
     }
 
     async fn drain_into(&mut self, drained: &mut Drained, registry: &Registry, until: &Until) -> Result<()> {
-        registry.events.sequence().await?;
-        let (mut claims, mut claimed) = self.first_claim(registry).await?;
+        if until.is_reached() {
+            drained.unfinished = true;
+            return Ok(());
+        }
+        sequence(registry, until.deadline).await?;
+        if until.is_reached() {
+            drained.unfinished = true;
+            return Ok(());
+        }
+        let (mut claims, mut claimed) = self.first_claim(registry, until).await?;
         loop {
             let is_idle = claimed.is_empty();
             let result = if is_idle {
@@ -126,7 +149,7 @@ impl Publisher {
                 return result;
             }
             if !is_idle {
-                step(claims.release()).await?;
+                step(until.last_patience(), claims.release()).await?;
             }
             drained.unfinished = !is_idle && until.is_reached();
             if is_idle || result.is_err() || drained.unfinished {
@@ -134,21 +157,21 @@ impl Publisher {
                 return result;
             }
             // What another publisher sequenced while the partitions were locked here, it could not claim: look again.
-            claimed = step(claims.claim(CLAIM)).await?;
+            claimed = step(until.patience(), claims.claim(CLAIM)).await?;
         }
     }
 
     /// Claims on the connection of the last drain, or on a new one when there is none or it has died since, as it does
     /// under a frozen Lambda environment. Whoever is cut in the middle of a drain keeps no connection.
-    async fn first_claim(&mut self, registry: &Registry) -> Result<(Claims, Vec<i16>)> {
+    async fn first_claim(&mut self, registry: &Registry, until: &Until) -> Result<(Claims, Vec<i16>)> {
         if let Some(mut claims) = self.claims.take() {
-            match step(claims.claim(CLAIM)).await {
+            match step(until.patience(), claims.claim(CLAIM)).await {
                 Ok(claimed) => return Ok((claims, claimed)),
                 Err(error) => tracing::debug!(%error, "the publisher's connection is lost; opening another"),
             }
         }
-        let mut claims = step(registry.events.claimer()).await?;
-        let claimed = step(claims.claim(CLAIM)).await?;
+        let mut claims = step(until.patience(), registry.events.claimer()).await?;
+        let claimed = step(until.patience(), claims.claim(CLAIM)).await?;
         Ok((claims, claimed))
     }
 
@@ -165,25 +188,24 @@ impl Publisher {
             if until.is_reached() {
                 return Ok(());
             }
-            let limit = self.limit;
-            let events = step(claims.next(claimed, limit)).await?;
+            // Fewer than the limit are not all: large events come in smaller batches.
+            let events = step(until.patience(), claims.next(claimed, BATCH)).await?;
             if events.is_empty() {
                 return Ok(());
             }
-            let all = i64::try_from(events.len()).unwrap_or(i64::MAX);
             let batch = self.publish(&events, registry.events.claim_check_bytes(), until.deadline).await;
             let reached = batch.reached(&events);
             if !reached.is_empty() {
-                step(claims.advance(&reached)).await?;
+                step(until.last_patience(), claims.advance(&reached)).await?;
             }
             drained.published += batch.count(&Fate::Published);
             drained.dead_lettered += batch.count(&Fate::DeadLettered);
-            registry.repeat_cache_writes(&batch.done(events)).await;
+            let done = batch.done(events);
+            if tokio::time::timeout(until.last_patience(), registry.repeat_cache_writes(&done)).await.is_err() {
+                tracing::debug!("the cache did not take the writes in time; they expire there by themselves");
+            }
             if let Some(failure) = batch.failure {
                 return Err(failure);
-            }
-            if all < limit {
-                return Ok(());
             }
         }
         Ok(())
@@ -204,7 +226,6 @@ impl Publisher {
                 Err(error) => corrupt.push((index, error.to_string())),
             }
         }
-        self.adapt(&records);
         let topic = self.config.topic.clone();
         let sent = self.send(&topic, &records, deadline).await;
         let suspected = sent.outcomes.contains(&Outcome::Suspected);
@@ -286,21 +307,24 @@ impl Publisher {
         }
         sent
     }
+}
 
-    /// Large events come in smaller batches, for the memory of a function is small.
-    fn adapt(&mut self, records: &[Record]) {
-        let bytes: usize = records.iter().map(Record::bytes).sum();
-        let (Ok(bytes), Ok(count)) = (i64::try_from(bytes), i64::try_from(records.len())) else { return };
-        self.limit = match bytes / count.max(1) {
-            0 => BATCH,
-            average => (BATCH_BYTES / average).clamp(16, BATCH),
-        };
-    }
+/// Moves what is committed into the log. One transaction may be in flight when the time ends: it is not waited for, since
+/// the environment would be stopped with it.
+async fn sequence(registry: &Registry, deadline: Option<Instant>) -> Result<()> {
+    let sequenced = registry.events.sequence_until(deadline);
+    match deadline {
+        None => sequenced.await?,
+        Some(deadline) => {
+            tokio::time::timeout_at(deadline.into(), sequenced).await.map_err(|_| Error::LogTimeout)??
+        }
+    };
+    Ok(())
 }
 
 /// A step with the database. On a connection that does not answer nothing can be waited for.
-async fn step<T>(step: impl Future<Output = oms_core::error::Result<T>>) -> Result<T> {
-    match tokio::time::timeout(STEP, step).await {
+async fn step<T>(patience: Duration, step: impl Future<Output = oms_core::error::Result<T>>) -> Result<T> {
+    match tokio::time::timeout(patience, step).await {
         Ok(result) => Ok(result?),
         Err(_) => Err(Error::LogTimeout),
     }

@@ -1,7 +1,7 @@
 //! An event as a record of Kafka: CloudEvents 1.0 in binary mode, plus the headers of specification 5.2.
 
-use chrono::SecondsFormat;
 use oms_core::event_log::LogEvent;
+use oms_events::HeaderParts;
 use rdkafka::{
     message::{Header, OwnedHeaders},
     producer::FutureRecord,
@@ -36,23 +36,16 @@ impl Record {
     }
 
     fn with_value(event: &LogEvent, value: String) -> Self {
-        let key = event.entity_id.to_string();
-        let event_type = event.event_type.as_str();
-        let mut headers = vec![
-            ("ce_specversion", "1.0".to_owned()),
-            ("ce_id", event.id.to_string()),
-            ("ce_source", oms_events::SOURCE.to_owned()),
-            ("ce_type", event_type.to_owned()),
-            ("ce_time", event.occurred_at.to_rfc3339_opts(SecondsFormat::AutoSi, true)),
-            ("ce_subject", key.clone()),
-            ("content-type", "application/json".to_owned()),
-            ("event-type", event_type.to_owned()),
-            ("event-version", oms_events::SCHEMA_VERSION.to_string()),
-        ];
-        headers.extend(event.correlation_id.clone().map(|id| ("correlation-id", id)));
-        headers.extend(event.traceparent.clone().map(|trace| ("traceparent", trace)));
+        let headers = oms_events::headers(&HeaderParts {
+            id: event.id,
+            event_type: event.event_type,
+            entity_id: event.entity_id,
+            timestamp: event.occurred_at,
+            correlation_id: event.correlation_id.as_deref(),
+            traceparent: event.traceparent.as_deref(),
+        });
         Self {
-            key: Some(key.into_bytes()),
+            key: Some(event.entity_id.to_string().into_bytes()),
             value: Some(value.into_bytes()),
             headers: headers.into_iter().map(|(name, value)| (name.to_owned(), Some(value.into_bytes()))).collect(),
         }
@@ -68,11 +61,6 @@ impl Record {
     pub(crate) fn without(mut self, name: &str) -> Self {
         self.headers.retain(|(known, _)| known != name);
         self
-    }
-
-    /// How many bytes it has, roughly.
-    pub(crate) fn bytes(&self) -> usize {
-        self.value.as_ref().map_or(0, Vec::len)
     }
 
     /// As librdkafka takes it.

@@ -24,6 +24,17 @@ const GRACE: Duration = Duration::from_secs(3);
 pub async fn run(
     registry: Registry,
     config: KafkaConfig,
+    written: watch::Receiver<u64>,
+    stopped: watch::Receiver<bool>,
+) {
+    run_every(SWEEP, registry, config, written, stopped).await;
+}
+
+/// The same with another time between the looks by itself.
+pub async fn run_every(
+    sweep: Duration,
+    registry: Registry,
+    config: KafkaConfig,
     mut written: watch::Receiver<u64>,
     stopped: watch::Receiver<bool>,
 ) {
@@ -49,7 +60,7 @@ pub async fn run(
         };
         tokio::select! {
             () = poked => {}
-            () = time::sleep(pause.unwrap_or(SWEEP)) => {}
+            () = time::sleep(pause.unwrap_or(sweep)) => {}
             () = until(stopped.clone()) => return,
         }
     }

@@ -1,6 +1,6 @@
 //! `GET /events`: the change feed, as a page of JSON or as Server-Sent Events.
 
-use std::{collections::VecDeque, convert::Infallible, str::FromStr, sync::Arc, time::Duration};
+use std::{convert::Infallible, str::FromStr, time::Duration};
 
 use axum::{
     extract::State,
@@ -15,12 +15,11 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use oms_core::{
     error::Error,
     fault::FaultKind,
-    feed::{DEFAULT_EVENTS, EventFilter, Feed, FeedEvent, MAX_EVENTS, Start, Watch},
+    feed::{Beat, DEFAULT_EVENTS, EventFilter, MAX_EVENTS, Session, Start},
 };
 use oms_edge::{ApiError, Edge, Locale};
 use oms_events::EventType;
 use serde_json::{json, value::RawValue};
-use tokio::time::Instant;
 
 use crate::{
     answer::Items,
@@ -29,8 +28,6 @@ use crate::{
 };
 
 const EVENT_STREAM: &str = "text/event-stream";
-/// After so long without an event a comment shows that the stream is alive, with the token that the feed came to.
-const HEARTBEAT: Duration = Duration::from_secs(15);
 /// What a client waits before it connects again, when a stream has ended.
 const RETRY: Duration = Duration::from_secs(1);
 const TYPES: &str = "ObjectTypeCreated, ObjectTypeUpdated, ObjectTypeDeleted, ObjectTypeRestored, LinkTypeCreated, \
@@ -125,17 +122,9 @@ async fn page(edge: &Edge, call: &Call, filter: &EventFilter, start: &Start, lim
 }
 
 async fn stream(edge: &Edge, call: &Call, filter: EventFilter, start: Start) -> Result<Response, ApiError> {
-    let watch = edge.registry.feed.watch(&call.context, filter, &start).await?;
-    let streaming = Streaming {
-        feed: edge.registry.feed.clone(),
-        watch,
-        waiting: VecDeque::new(),
-        ends_at: Instant::now() + edge.config.stream_duration,
-        locale: call.locale,
-        opened: false,
-        ended: false,
-    };
-    let mut response = Sse::new(streaming.into_stream()).into_response();
+    let (feed, duration) = (&edge.registry.feed, edge.config.stream_duration);
+    let session = Session::open(feed, &call.context, filter, &start, duration).await?;
+    let mut response = Sse::new(frames(session, call.locale)).into_response();
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     // Proxies that gather answers would hold events back.
@@ -144,65 +133,29 @@ async fn stream(edge: &Edge, call: &Call, filter: EventFilter, start: Start) -> 
     Ok(response)
 }
 
-/// A stream of events; it reads on only when what it has is taken.
-struct Streaming {
-    feed: Feed,
-    watch: Watch,
-    waiting: VecDeque<(Arc<FeedEvent>, String)>,
-    ends_at: Instant,
-    locale: Locale,
-    opened: bool,
-    ended: bool,
+/// A session as Server-Sent Events; every `id` is a resume token.
+fn frames(session: Session, locale: Locale) -> impl Stream<Item = Result<Event, Infallible>> {
+    futures::stream::unfold(session, move |mut session| async move {
+        let beat = session.next().await.transpose()?;
+        let frame = beat.and_then(frame).unwrap_or_else(|error| {
+            let error = ApiError::from(error);
+            if let Some(cause) = error.internal_cause() {
+                tracing::warn!(cause, "an event stream ends");
+            }
+            let problem = json!({ "code": error.code().as_str(), "detail": error.detail(locale) });
+            Event::default().event("problem").data(problem.to_string())
+        });
+        Some((Ok(frame), session))
+    })
 }
 
-impl Streaming {
-    fn into_stream(self) -> impl Stream<Item = Result<Event, Infallible>> {
-        futures::stream::unfold(self, async |mut streaming| {
-            if streaming.ended {
-                return None;
-            }
-            let event = match streaming.next().await {
-                Ok(event) => event,
-                Err(error) => {
-                    streaming.ended = true;
-                    let error = ApiError::from(error);
-                    if let Some(cause) = error.internal_cause() {
-                        tracing::warn!(cause, "an event stream ends");
-                    }
-                    let problem = json!({ "code": error.code().as_str(), "detail": error.detail(streaming.locale) });
-                    Event::default().event("problem").data(problem.to_string())
-                }
-            };
-            Some((Ok(event), streaming))
-        })
-    }
-
-    /// The next event of the stream. The first one only tells where it starts, so that nothing is lost if it breaks at once.
-    async fn next(&mut self) -> Result<Event, Error> {
-        if !std::mem::replace(&mut self.opened, true) {
-            return Ok(Event::default().id(self.watch.resume_token()?).retry(RETRY).comment("open"));
+fn frame(beat: Beat) -> Result<Event, Error> {
+    Ok(match beat {
+        Beat::Open(token) => Event::default().id(token).retry(RETRY).comment("open"),
+        Beat::Event(event, token) => {
+            Event::default().id(token).event(event.event.event_type.as_str()).data(event.json()?)
         }
-        if let Some((event, token)) = self.waiting.pop_front() {
-            return Ok(Event::default().id(token).event(event.event.event_type.as_str()).data(event.json()?));
-        }
-        let left = self.ends_at.saturating_duration_since(Instant::now());
-        let page = tokio::select! {
-            page = self.watch.next(HEARTBEAT.min(left)) => page?,
-            () = self.feed.ended() => return self.close("the server stops"),
-        };
-        self.waiting = page.events.into();
-        if let Some((event, token)) = self.waiting.pop_front() {
-            return Ok(Event::default().id(token).event(event.event.event_type.as_str()).data(event.json()?));
-        }
-        if !page.has_more && Instant::now() >= self.ends_at {
-            return self.close("time is up");
-        }
-        Ok(Event::default().id(page.resume_token).comment("alive"))
-    }
-
-    /// The last event; a client resumes from its token.
-    fn close(&mut self, why: &str) -> Result<Event, Error> {
-        self.ended = true;
-        Ok(Event::default().id(self.watch.resume_token()?).comment(why))
-    }
+        Beat::Alive(token) => Event::default().id(token).comment("alive"),
+        Beat::End(token) => Event::default().id(token).comment("end"),
+    })
 }

@@ -24,8 +24,10 @@ pub use kafka::MockKafka;
 /// Where events go from the log.
 #[derive(Debug, Clone)]
 pub struct EventsConfig {
-    /// Kafka; without brokers events stay in the log, for the change feed alone.
+    /// Kafka; without brokers another process publishes, or nobody does yet: events wait in the log.
     pub kafka: KafkaConfig,
+    /// `KAFKA_BROKERS=none`: nobody ever publishes, the log is for the change feed alone.
+    pub for_the_feed_alone: bool,
     /// The relay, when `EVENT_BUS_NAME` is set.
     pub relay: Option<RelayConfig>,
     /// `RELAY_GROUP`: the consumer group of the relay.
@@ -35,8 +37,11 @@ pub struct EventsConfig {
 impl EventsConfig {
     /// Reads the settings.
     pub fn read(source: &mut Source) -> Self {
+        let mut kafka = KafkaConfig::read(source);
+        let for_the_feed_alone = kafka.brokers.take_if(|brokers| brokers == "none").is_some();
         Self {
-            kafka: KafkaConfig::read(source),
+            kafka,
+            for_the_feed_alone,
             relay: RelayConfig::enabled(source).then(|| RelayConfig::read(source)),
             relay_group: source.text("RELAY_GROUP").unwrap_or_else(|| "oms-event-relay".to_owned()),
         }
@@ -95,7 +100,7 @@ pub async fn serve(
     tracing::info!(http = %http.local_addr()?, metrics = %metrics_listener.local_addr()?, "listening");
 
     let mut tasks = JoinSet::new();
-    tasks.spawn(sweep(registry.clone(), stopped.clone()));
+    tasks.spawn(sweep(registry.clone(), events.for_the_feed_alone, stopped.clone()));
     tasks.spawn(run(metrics_listener, metrics, stopped.clone()));
     spawn_events(&mut tasks, events, &registry, &stopped);
     tasks.spawn(run(http, router, stopped));
@@ -106,7 +111,7 @@ pub async fn serve(
     let ended = tokio::time::timeout(server.shutdown_timeout, async { while tasks.join_next().await.is_some() {} });
     if ended.await.is_err() {
         tracing::warn!("requests in flight take longer than SHUTDOWN_TIMEOUT_MS and are cut");
-        tasks.shutdown().await;
+        tasks.abort_all();
     }
     // A pool closes when the last statement has ended; those of cut requests may take much longer, and end with the process.
     if tokio::time::timeout(CLOSING, registry.close()).await.is_err() {
@@ -117,9 +122,11 @@ pub async fn serve(
 
 /// The publisher, and the relay behind it.
 fn spawn_events(tasks: &mut JoinSet<()>, events: EventsConfig, registry: &Registry, stopped: &watch::Receiver<bool>) {
-    let EventsConfig { kafka, relay, relay_group } = events;
+    let EventsConfig { kafka, relay, relay_group, for_the_feed_alone } = events;
     let Some(brokers) = &kafka.brokers else {
-        tracing::warn!("KAFKA_BROKERS is not set: events stay in the log, for the change feed alone");
+        if !for_the_feed_alone {
+            tracing::warn!("KAFKA_BROKERS is not set: events wait in the log until somebody publishes them");
+        }
         return;
     };
     tracing::info!(brokers, topic = kafka.topic, relay = relay.is_some(), "publishing events");
@@ -149,14 +156,20 @@ async fn until(mut stopped: watch::Receiver<bool>) {
     let _ = stopped.wait_for(|stopped| *stopped).await;
 }
 
-async fn sweep(registry: Registry, stopped: watch::Receiver<bool>) {
+async fn sweep(registry: Registry, for_the_feed_alone: bool, stopped: watch::Receiver<bool>) {
     let mut ticks = tokio::time::interval(SWEEP);
     loop {
         tokio::select! {
             _ = ticks.tick() => {}
             () = until(stopped.clone()) => return,
         }
-        if let Err(error) = registry.sweep().await {
+        let swept = async {
+            if for_the_feed_alone {
+                registry.events.forgo_publishing().await?;
+            }
+            registry.sweep().await
+        };
+        if let Err(error) = swept.await {
             tracing::warn!(%error, "the sweep failed; it is tried again in a minute");
         }
     }

@@ -51,7 +51,7 @@ async fn run(mut source: Source) -> anyhow::Result<()> {
     source.finish()?;
     let telemetry = telemetry::init(&config.telemetry);
     oms_edge::metrics::install();
-    let wants_mock = events.kafka.brokers.is_none() && config.mode == Mode::Development;
+    let wants_mock = events.kafka.brokers.is_none() && !events.for_the_feed_alone && config.mode == Mode::Development;
     // It ends with this function.
     let _mock = wants_mock.then(|| MockKafka::start(&mut events.kafka)).transpose()?;
     config.kafka_brokers = events.kafka.brokers.clone();

@@ -1,6 +1,6 @@
 //! `oms-server redrive`: puts dead letters back on the topic of events, and says what it did.
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use aws_config::BehaviorVersion;
 use clap::ValueEnum;
 use oms_core::config::Source;
@@ -36,19 +36,22 @@ pub async fn run(mut source: Source, from: From, dry_run: bool) -> anyhow::Resul
     }
     source.finish()?;
     let options = RedriveOptions { dry_run };
-    let mut left = 0;
+    let mut reports = Vec::new();
     if let Some(queue) = queue.filter(|_| from != From::Kafka) {
         let sqs = aws_sdk_sqs::Client::new(&aws_config::defaults(BehaviorVersion::latest()).load().await);
         let report = redrive_sqs(&kafka, &sqs, &queue, options).await;
-        left +=
-            tell(&report.context("the dead letters of SQS are not put back; what was is not repeated by another try")?);
+        tell(&report);
+        reports.push(report);
     }
     if from != From::Sqs {
         let report = redrive_kafka(&kafka, options).await;
-        left += tell(
-            &report.context("the dead letters of Kafka are not put back; what was is not repeated by another try")?,
-        );
+        tell(&report);
+        reports.push(report);
     }
+    if reports.iter().any(|report| report.failure.is_some()) {
+        bail!("not every dead letter was reached, see above");
+    }
+    let left: usize = reports.iter().map(|report| report.left().count()).sum();
     if left > 0 {
         bail!("{left} dead letter(s) could not be put back, see above");
     }
@@ -56,7 +59,6 @@ pub async fn run(mut source: Source, from: From, dry_run: bool) -> anyhow::Resul
 }
 
 #[expect(clippy::print_stdout, reason = "the report of a command")]
-fn tell(report: &Report) -> usize {
+fn tell(report: &Report) {
     print!("{report}");
-    report.left().count()
 }

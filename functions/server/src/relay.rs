@@ -1,6 +1,6 @@
 //! The relay inside a long-lived process: what MSK does for the Lambda function, done by a consumer here.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use oms_event_relay::{Outcome, Record, Relay, RelayConfig};
 use oms_outbox_publisher::{KafkaConfig, KafkaContext, client_config};
@@ -10,7 +10,10 @@ use rdkafka::{
     error::KafkaResult,
     message::{BorrowedMessage, Headers},
 };
-use tokio::{sync::watch, time::Instant};
+use tokio::{
+    sync::{oneshot, watch},
+    time::Instant,
+};
 
 use crate::until;
 
@@ -25,52 +28,117 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// How long a batch in hand may take once the process is to end.
 const GRACE: Duration = Duration::from_secs(3);
-/// How long the start of a partition may take to be changed.
-const SEEK: Duration = Duration::from_secs(5);
+/// How long a consumer may take to go back, or to leave.
+const SEEK: Duration = Duration::from_secs(2);
 
 /// Relays until it is stopped. What should come back is read again from its offset; offsets are committed behind it.
 pub(crate) async fn run(kafka: KafkaConfig, group: String, config: RelayConfig, stopped: watch::Receiver<bool>) {
     let relay = Relay::connect(config).await;
-    let consumer = match consumer(&kafka, &group) {
-        Ok(consumer) => consumer,
-        Err(error) => {
-            tracing::error!(error, "events are not relayed: the consumer can't be made");
-            return;
+    let mut pause = Pause::default();
+    loop {
+        let consumer = match consumer(&kafka, &group) {
+            Ok(consumer) => Arc::new(consumer),
+            Err(error) => {
+                tracing::error!(error, "events are not relayed: the consumer can't be made");
+                return;
+            }
+        };
+        let end = follow(&relay, &consumer, &mut pause, &stopped).await;
+        close(consumer).await;
+        match end {
+            End::Stopped => return,
+            // Another one begins at the committed offsets, whoever has the partitions by then.
+            End::Lost => pause.wait(&stopped).await,
         }
-    };
-    let mut pause = FIRST_PAUSE;
+    }
+}
+
+/// Why a consumer is no longer followed.
+enum End {
+    Stopped,
+    /// It can't go back to what should come back.
+    Lost,
+}
+
+async fn follow(
+    relay: &Relay,
+    consumer: &Arc<StreamConsumer<KafkaContext>>,
+    pause: &mut Pause,
+    stopped: &watch::Receiver<bool>,
+) -> End {
     loop {
         let records = tokio::select! {
-            records = batch(&consumer) => records,
-            () = until(stopped.clone()) => return,
+            records = batch(consumer) => records,
+            () = until(stopped.clone()) => return End::Stopped,
         };
         let ends = ends(&records);
         // Cut in the middle, it is as after a crash: what was relayed and not marked repeats.
         let outcome = tokio::select! {
             outcome = relay.relay(records) => outcome,
-            () = async { until(stopped.clone()).await; tokio::time::sleep(GRACE).await } => return,
+            () = async { until(stopped.clone()).await; tokio::time::sleep(GRACE).await } => return End::Stopped,
         };
         let reached = reached(ends, &outcome);
-        if let Err(error) = commit(&consumer, &reached) {
+        if let Err(error) = commit(consumer, &reached) {
             // What is not committed is read again after a restart, and dropped by the marks.
             tracing::warn!(%error, "the offsets of relayed events are not committed");
         }
         if outcome.failures.is_empty() {
-            pause = FIRST_PAUSE;
+            *pause = Pause::default();
             continue;
         }
-        tokio::select! {
-            () = tokio::time::sleep(pause) => {}
-            () = until(stopped.clone()) => return,
+        pause.wait(stopped).await;
+        if *stopped.borrow() {
+            return End::Stopped;
         }
-        pause = (pause * 2).min(LONGEST_PAUSE);
-        for ((topic, partition), offset) in &reached {
-            if let Err(error) = consumer.seek(topic, *partition, Offset::Offset(*offset), SEEK) {
-                // It belongs to another consumer by now, which begins at the committed offset.
-                tracing::debug!(%error, topic, partition, offset, "not read again here");
-            }
+        let (seeking, back) = (consumer.clone(), reached);
+        let back = tokio::task::spawn_blocking(move || go_back(&seeking, &back)).await;
+        if !matches!(back, Ok(Ok(()))) {
+            tracing::warn!(
+                "events that failed can't be read again by this consumer; another begins at the committed offsets"
+            );
+            return End::Lost;
         }
     }
+}
+
+/// Says goodbye to the group, so that its partitions are free at once. librdkafka waits for that, on a thread that nobody
+/// has to wait for.
+async fn close(consumer: Arc<StreamConsumer<KafkaContext>>) {
+    let (closed, waits) = oneshot::channel();
+    std::thread::spawn(move || {
+        drop(consumer);
+        // Whoever waited may have lost its patience.
+        let _ = closed.send(());
+    });
+    if tokio::time::timeout(SEEK, waits).await.is_err() {
+        tracing::debug!("the relay's consumer takes long to leave its group");
+    }
+}
+
+/// Waits longer and longer while it fails.
+struct Pause(Duration);
+
+impl Default for Pause {
+    fn default() -> Self {
+        Self(FIRST_PAUSE)
+    }
+}
+
+impl Pause {
+    async fn wait(&mut self, stopped: &watch::Receiver<bool>) {
+        tokio::select! {
+            () = tokio::time::sleep(self.0) => {}
+            () = until(stopped.clone()) => {}
+        }
+        self.0 = (self.0 * 2).min(LONGEST_PAUSE);
+    }
+}
+
+fn go_back(consumer: &StreamConsumer<KafkaContext>, reached: &Offsets) -> KafkaResult<()> {
+    for ((topic, partition), offset) in reached {
+        consumer.seek(topic, *partition, Offset::Offset(*offset), SEEK)?;
+    }
+    Ok(())
 }
 
 fn consumer(kafka: &KafkaConfig, group: &str) -> Result<StreamConsumer<KafkaContext>, String> {
@@ -79,6 +147,9 @@ fn consumer(kafka: &KafkaConfig, group: &str) -> Result<StreamConsumer<KafkaCont
         .set("group.id", group)
         .set("enable.auto.commit", "false")
         .set("auto.offset.reset", "earliest")
+        // A crash holds its partitions back for so long.
+        .set("session.timeout.ms", "6000")
+        .set("heartbeat.interval.ms", "1500")
         .set("fetch.wait.max.ms", "50")
         .set("allow.auto.create.topics", "true")
         .set("topic.metadata.refresh.interval.ms", "10000");

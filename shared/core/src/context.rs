@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use chrono::{DateTime, Utc};
+
 use crate::{
     error::{Error, Result},
     id::TenantId,
@@ -98,6 +100,8 @@ pub struct Context {
     pub actor: String,
     /// What the caller may do.
     pub permissions: Permissions,
+    /// When the caller's token or key ends, if it does: no stream outlives it.
+    pub expires_at: Option<DateTime<Utc>>,
     /// Address of the client.
     pub ip: Option<IpAddr>,
     /// The client's `User-Agent`.

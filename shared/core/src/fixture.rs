@@ -27,6 +27,7 @@ pub(crate) fn caller_of(tenant: &str) -> Context {
         tenant: tenant.parse().unwrap(),
         actor: "ada".into(),
         permissions: Permissions::all(),
+        expires_at: None,
         ip: Some([192, 0, 2, 7].into()),
         user_agent: Some("tests/1".into()),
         correlation_id: "c-1".into(),

@@ -73,6 +73,11 @@ pub(crate) async fn migrate(pool: &PgPool) -> Result<(), MigrateError> {
     result
 }
 
+/// Whether a statement took longer than it may.
+pub(crate) fn is_cancelled(error: &sqlx::Error) -> bool {
+    error.as_database_error().and_then(|error| error.code()).as_deref() == Some("57014")
+}
+
 /// What a failed write means, as far as the database's own words tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Refusal {

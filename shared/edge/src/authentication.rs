@@ -3,10 +3,11 @@
 
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use http::{HeaderMap, header};
 use jsonwebtoken::{DecodingKey, Validation, errors::ErrorKind};
 use oms_core::{Registry, context::Permissions, error::Error, id::TenantId};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use crate::{
     config::{EdgeConfig, KeySource},
@@ -25,6 +26,8 @@ pub struct Principal {
     pub tenant: TenantId,
     /// What all its roles together may do.
     pub permissions: Permissions,
+    /// When the token or the key ends, if it does.
+    pub expires_at: Option<DateTime<Utc>>,
 }
 
 /// Why a caller is not authenticated.
@@ -62,6 +65,9 @@ struct Claims {
     sub: String,
     tenant: Option<String>,
     roles: Option<Vec<String>>,
+    /// A NumericDate: seconds, perhaps with a fraction.
+    #[serde(deserialize_with = "seconds")]
+    exp: i64,
 }
 
 impl Authenticator {
@@ -99,6 +105,7 @@ impl Authenticator {
             actor: format!("{API_KEY_ACTOR}{}", identity.id),
             tenant: identity.tenant,
             permissions: self.config.permissions(&identity.roles),
+            expires_at: identity.expires_at,
         })
     }
 
@@ -130,7 +137,7 @@ impl Authenticator {
 
     fn principal(&self, claims: Claims) -> Result<Principal, Refusal> {
         let refuse = |reason| Err(Refusal::Invalid { reason, token: true });
-        let Claims { sub, tenant, roles } = claims;
+        let Claims { sub, tenant, roles, exp } = claims;
         if sub.is_empty() || sub.chars().count() > MAX_SUBJECT || sub.chars().any(char::is_control) {
             return refuse("the token's sub is empty, too long or not printable");
         }
@@ -143,8 +150,15 @@ impl Authenticator {
             Some(Ok(tenant)) => tenant,
             Some(Err(_)) => return refuse("the token's tenant is not a tenant"),
         };
-        Ok(Principal { actor: sub, tenant, permissions: self.config.permissions(&roles.unwrap_or_default()) })
+        let permissions = self.config.permissions(&roles.unwrap_or_default());
+        // One that is beyond all calendars never ends.
+        Ok(Principal { actor: sub, tenant, permissions, expires_at: DateTime::from_timestamp(exp, 0) })
     }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "a cast saturates, and no calendar reaches that far")]
+fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
+    f64::deserialize(deserializer).map(|seconds| seconds as i64)
 }
 
 const NOT_BEARER: Refusal = Refusal::Invalid { reason: "Authorization is not one bearer token", token: false };

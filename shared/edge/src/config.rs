@@ -103,7 +103,7 @@ pub struct EdgeConfig {
     pub max_response_bytes: usize,
     /// `REQUEST_TIMEOUT_MS`: how long a handler may take until its answer starts.
     pub request_timeout: Duration,
-    /// `EVENT_STREAM_SECONDS`: how long a stream of events lasts before its reader has to resume. By default an hour; on
+    /// `EVENT_STREAM_SECONDS`: how long a stream of events lasts before its reader has to resume. By default a quarter of an hour; on
     /// Lambda a minute where answers are streamed (`RESPONSE_STREAMING`), else a stream ends with what is there.
     pub stream_duration: Duration,
     /// `TRUST_FORWARDED_FOR`: whether the right-most `X-Forwarded-For` is the client, which it is behind one proxy.
@@ -168,7 +168,7 @@ impl EdgeConfig {
 fn read_stream_duration(source: &mut Source) -> Duration {
     let streaming = source.parse("RESPONSE_STREAMING", false, "true or false");
     let default = match (source.text("AWS_LAMBDA_RUNTIME_API").is_some(), streaming) {
-        (false, _) => 3_600,
+        (false, _) => 900,
         (true, true) => 60,
         (true, false) => 0,
     };

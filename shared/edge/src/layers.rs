@@ -115,6 +115,7 @@ async fn identify(edge: &Edge, info: &RequestInfo, headers: &HeaderMap) -> Resul
                 tenant: principal.tenant,
                 actor: principal.actor,
                 permissions: principal.permissions,
+                expires_at: principal.expires_at,
                 ip: info.ip(),
                 user_agent: info.user_agent().map(str::to_owned),
                 correlation_id: info.correlation_id().to_owned(),

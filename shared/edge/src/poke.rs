@@ -1,4 +1,4 @@
-//! Pokes the publisher after the answer, so that no client waits for SQS: an internal extension of the function.
+//! Pokes the publisher beside the answer, so that no client waits for SQS: an internal extension of the function.
 //!
 //! Lambda freezes an environment once the runtime and every extension have asked for what comes next. The runtime asks right
 //! after the answer; this extension asks when the poke is sent. However much an invocation wrote, it pokes once; a poke that
@@ -54,7 +54,10 @@ pub(crate) async fn register(queue: Option<String>, outbox: &Outbox) -> Result<A
         .await?;
     tokio::spawn(async move {
         if let Err(error) = extension.run().await {
-            tracing::warn!(%error, "the publisher is no longer poked; its schedule finds what is written");
+            // Lambda would wait for an extension that is registered and does not ask for more, at each invocation until its
+            // time-out. A new environment has a new one.
+            tracing::error!(%error, "the extension ended, and this environment with it");
+            std::process::exit(1);
         }
     });
     Ok(Answered(Some(answered)))

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod latency;
 #[cfg(test)]
+mod moto;
+#[cfg(test)]
 mod nothing_lost;
 #[cfg(test)]
 mod ontology;

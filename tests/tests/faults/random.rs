@@ -42,8 +42,11 @@ impl Random {
 
 /// The seed of `OMS_FAULTS_SEED`, or a new one.
 pub(crate) fn seed() -> u64 {
-    match std::env::var("OMS_FAULTS_SEED") {
-        Ok(seed) => seed.parse().expect("OMS_FAULTS_SEED: expected a number"),
-        Err(_) => SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs(),
-    }
+    number("OMS_FAULTS_SEED").unwrap_or_else(|| SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs())
+}
+
+/// A number of the environment, for who looks for a fault.
+pub(crate) fn number(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{name}: expected a number")))
 }

@@ -1,13 +1,16 @@
 //! What can be watched.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use async_graphql::{Context, ID, Result};
 use futures::stream;
 use oms_core::{
     error::{Code, Error},
     fault::FaultKind,
-    feed::{EventFilter, FeedEvent, Start, Watch},
+    feed::{EventFilter, FeedEvent, Session, Start},
     input::{Faults, check_text, parameter, step},
 };
 use uuid::Uuid;
@@ -28,8 +31,10 @@ pub(crate) enum Stage {
     Open {
         /// Where the client says by header that it came to.
         last_event_id: Option<String>,
+        /// How long it lasts at most.
+        duration: Duration,
         /// The source, once it is open.
-        watch: Mutex<Option<Box<Watch>>>,
+        session: Mutex<Option<Box<Session>>>,
     },
     /// Shows an event.
     Show(Event),
@@ -37,8 +42,8 @@ pub(crate) enum Stage {
 
 impl Stage {
     /// Opens the source.
-    pub(crate) fn open(last_event_id: Option<String>) -> Self {
-        Self::Open { last_event_id, watch: Mutex::default() }
+    pub(crate) fn open(last_event_id: Option<String>, duration: Duration) -> Self {
+        Self::Open { last_event_id, duration, session: Mutex::default() }
     }
 
     /// Shows an event, after which this token resumes.
@@ -47,9 +52,11 @@ impl Stage {
     }
 
     /// The source that was opened.
-    pub(crate) fn take(&self) -> Option<Watch> {
+    pub(crate) fn take(&self) -> Option<Session> {
         match self {
-            Self::Open { watch, .. } => watch.lock().unwrap_or_else(PoisonError::into_inner).take().map(|watch| *watch),
+            Self::Open { session, .. } => {
+                session.lock().unwrap_or_else(PoisonError::into_inner).take().map(|session| *session)
+            }
             Self::Show(_) => None,
         }
     }
@@ -82,14 +89,14 @@ impl Subscription {
         let explain = |error| asked.explain(error, Place::Arguments);
         match context.data::<Arc<Stage>>()?.as_ref() {
             Stage::Show(event) => Ok(stream::iter(Some(event.clone()))),
-            Stage::Open { last_event_id, watch } => {
+            Stage::Open { last_event_id, duration, session } => {
                 let start = last_event_id.as_deref().or(after.as_deref());
                 let open = async {
                     let (filter, start) = (filter(types, entity_ids, names)?, place(start)?);
-                    asked.registry.feed.watch(&asked.caller, filter, &start).await
+                    Session::open(&asked.registry.feed, &asked.caller, filter, &start, *duration).await
                 };
                 let opened = open.await.map_err(explain)?;
-                *watch.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(opened));
+                *session.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(opened));
                 Ok(stream::iter(None))
             }
         }

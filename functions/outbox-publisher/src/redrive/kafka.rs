@@ -2,7 +2,9 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    convert::Infallible,
     sync::Arc,
+    time::Duration,
 };
 
 use rdkafka::{
@@ -26,14 +28,36 @@ type Letters = StreamConsumer<KafkaContext>;
 /// Puts back what is in the dead-letter topic when it begins. What the topic of events still can't take goes to the end
 /// of the dead letters again, so that it blocks no other. If it is cut, letters since the last one noted are put back
 /// twice.
-///
-/// # Errors
-///
-/// Kafka can't be reached; the letters from there on stay.
-pub async fn redrive_kafka(config: &KafkaConfig, options: RedriveOptions) -> Result<Report> {
-    let mut report = Report { source: config.dlq_topic.clone(), dry_run: options.dry_run, letters: Vec::new() };
-    let asked = config.clone();
-    let (consumer, mut ends) = blocking(move || open(&asked)).await?;
+pub async fn redrive_kafka(config: &KafkaConfig, options: RedriveOptions) -> Report {
+    let mut report = Report::new(&config.dlq_topic, options);
+    report.failure = redrive(config, options, &mut report.letters).await.err().map(|error| error.to_string());
+    report
+}
+
+async fn redrive(config: &KafkaConfig, options: RedriveOptions, letters: &mut Vec<Letter>) -> Result<()> {
+    let consumer = Arc::new(consumer(config)?);
+    let result = async {
+        let ends = assign(&consumer, config).await?;
+        redrive_until(ends, &consumer, config, options, letters).await
+    };
+    let result = result.await;
+    // Its threads take a moment to end.
+    blocking(move || {
+        drop(consumer);
+        Ok(())
+    })
+    .await?;
+    result
+}
+
+/// Puts back the letters before these ends.
+async fn redrive_until(
+    mut ends: BTreeMap<i32, i64>,
+    consumer: &Arc<Letters>,
+    config: &KafkaConfig,
+    options: RedriveOptions,
+    letters: &mut Vec<Letter>,
+) -> Result<()> {
     let mut redriver = Redriver::new(config);
     while !ends.is_empty() {
         let received = tokio::time::timeout(config.delivery_timeout, consumer.recv()).await;
@@ -52,24 +76,23 @@ pub async fn redrive_kafka(config: &KafkaConfig, options: RedriveOptions) -> Res
         let Some(end) = ends.get(&partition).copied() else { continue };
         if offset < end {
             let (letter, record) = read(&message);
-            let fate = if options.dry_run { Fate::Shown } else { put_back(&mut redriver, config, record).await? };
-            if !options.dry_run {
-                let (consumer, topic) = (consumer.clone(), config.dlq_topic.clone());
-                blocking(move || commit(&consumer, &topic, partition, offset + 1)).await?;
+            if options.dry_run {
+                letters.push(letter);
+            } else {
+                let done = match put_back(&mut redriver, config, record).await {
+                    Ok(fate) => note(consumer, &config.dlq_topic, partition, offset + 1).await.map(|()| fate),
+                    Err(error) => Err(error),
+                };
+                let fate = done.as_ref().map_or_else(|error| Fate::Uncertain(error.to_string()), Clone::clone);
+                letters.push(Letter { fate, ..letter });
+                done?;
             }
-            report.letters.push(Letter { fate, ..letter });
         }
         if offset + 1 >= end {
             ends.remove(&partition);
         }
     }
-    // Its threads take a moment to end.
-    blocking(move || {
-        drop(consumer);
-        Ok(())
-    })
-    .await?;
-    Ok(report)
+    Ok(())
 }
 
 async fn put_back(redriver: &mut Redriver<'_>, config: &KafkaConfig, record: Record) -> Result<Fate> {
@@ -104,17 +127,40 @@ fn read(message: &BorrowedMessage<'_>) -> (Letter, Record) {
     (letter, record)
 }
 
-/// A consumer behind the letters that were put back, and the end of each partition that has more.
-fn open(config: &KafkaConfig) -> Result<(Arc<Letters>, BTreeMap<i32, i64>)> {
-    let (topic, timeout) = (config.dlq_topic.as_str(), config.delivery_timeout);
-    let context = KafkaContext::new(config);
-    let consumer: Letters = client_config(config)?
+fn consumer(config: &KafkaConfig) -> Result<Letters> {
+    Ok(client_config(config)?
         .set("group.id", GROUP)
         .set("enable.auto.commit", "false")
         .set("auto.offset.reset", "earliest")
         .set("enable.partition.eof", "true")
-        .create_with_context(context.clone())?;
-    let unreachable = |error: KafkaError| context.explain(&error.to_string());
+        .create_with_context(KafkaContext::new(config))?)
+}
+
+/// Lets the consumer go on behind the letters that were put back; the end of each partition that has more.
+async fn assign(consumer: &Arc<Letters>, config: &KafkaConfig) -> Result<BTreeMap<i32, i64>> {
+    let (asking, topic, timeout) = (consumer.clone(), config.dlq_topic.clone(), config.delivery_timeout);
+    let (assigned, ends) = tokio::select! {
+        found = blocking(move || find(&asking, &topic, timeout)) => found?,
+        never = serve(consumer) => match never {},
+    };
+    consumer.assign(&assigned)?;
+    Ok(ends)
+}
+
+/// Serves what librdkafka asks for besides letters, as long as none is assigned. Without it nobody would make the token
+/// that it waits for before it connects to MSK.
+async fn serve(consumer: &Letters) -> Infallible {
+    loop {
+        // The context keeps the reason of a failure.
+        if let Err(error) = consumer.recv().await {
+            tracing::debug!(%error, "the consumer of dead letters");
+        }
+    }
+}
+
+/// Where to go on in each partition that has more letters, and its end.
+fn find(consumer: &Letters, topic: &str, timeout: Duration) -> Result<(TopicPartitionList, BTreeMap<i32, i64>)> {
+    let unreachable = |error: KafkaError| consumer.context().explain(&error.to_string());
     let metadata = consumer.fetch_metadata(Some(topic), timeout).map_err(unreachable)?;
     let known = metadata.topics().iter().filter(|known| known.name() == topic);
     let partitions: BTreeSet<i32> =
@@ -137,14 +183,15 @@ fn open(config: &KafkaConfig) -> Result<(Arc<Letters>, BTreeMap<i32, i64>)> {
             ends.insert(partition, end);
         }
     }
-    consumer.assign(&assigned)?;
-    Ok((Arc::new(consumer), ends))
+    Ok((assigned, ends))
 }
 
-fn commit(consumer: &Letters, topic: &str, partition: i32, next: i64) -> Result<()> {
+/// Notes where the next redrive begins.
+async fn note(consumer: &Arc<Letters>, topic: &str, partition: i32, next: i64) -> Result<()> {
     let mut offsets = TopicPartitionList::new();
     offsets.add_partition_offset(topic, partition, Offset::Offset(next))?;
-    Ok(consumer.commit(&offsets, CommitMode::Sync)?)
+    let consumer = consumer.clone();
+    blocking(move || Ok(consumer.commit(&offsets, CommitMode::Sync)?)).await
 }
 
 /// librdkafka's synchronous calls, off the runtime's threads.

@@ -33,8 +33,11 @@ pub struct Report {
     pub source: String,
     /// Whether nothing was put back on purpose.
     pub dry_run: bool,
-    /// Each letter that was there.
+    /// Each letter that it came to.
     pub letters: Vec<Letter>,
+    /// What ended it before the last letter; those that are not in the report stay.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
 }
 
 /// A dead letter.
@@ -62,9 +65,15 @@ pub enum Fate {
     Shown,
     /// It can't be put back, and stays.
     Left(String),
+    /// It may be in the topic of events again, and may still be a dead letter: another redrive may repeat it.
+    Uncertain(String),
 }
 
 impl Report {
+    fn new(source: &str, options: RedriveOptions) -> Self {
+        Self { source: source.to_owned(), dry_run: options.dry_run, letters: Vec::new(), failure: None }
+    }
+
     /// How many letters went back.
     #[must_use]
     pub fn redriven(&self) -> usize {
@@ -93,10 +102,16 @@ impl fmt::Display for Report {
             }
             writeln!(f, "  nothing was put back: a dry run")?;
         }
-        for letter in self.left() {
-            if let Fate::Left(why) = &letter.fate {
-                writeln!(f, "  left: {} {}: {why}", letter.record, letter.key.as_deref().unwrap_or("(no key)"))?;
-            }
+        for letter in &self.letters {
+            let (fate, why) = match &letter.fate {
+                Fate::Left(why) => ("left", why),
+                Fate::Uncertain(why) => ("another try may repeat it", why),
+                Fate::Redriven | Fate::Shown => continue,
+            };
+            writeln!(f, "  {fate}: {} {}: {why}", letter.record, letter.key.as_deref().unwrap_or("(no key)"))?;
+        }
+        if let Some(failure) = &self.failure {
+            writeln!(f, "  stopped by a failure, further letters stay: {failure}")?;
         }
         Ok(())
     }

@@ -30,32 +30,10 @@ struct DeadLetter {
 
 /// Puts the letters of a queue back into the topic of events. One whose value was too large to keep stays; the report
 /// names the record, which the topic may still have.
-///
-/// # Errors
-///
-/// SQS or Kafka can't be reached; the letters from there on stay.
-pub async fn redrive_sqs(
-    config: &KafkaConfig,
-    client: &Client,
-    queue_url: &str,
-    options: RedriveOptions,
-) -> Result<Report> {
-    let mut report = Report { source: queue_url.to_owned(), dry_run: options.dry_run, letters: Vec::new() };
-    let (mut seen, mut staying) = (BTreeSet::new(), Vec::new());
-    let result = loop {
-        let messages = match receive(client, queue_url).await {
-            Ok(messages) => messages,
-            Err(error) => break Err(error),
-        };
-        // Those that stay may come again before the end is reached.
-        let fresh: Vec<_> = messages.into_iter().filter(|message| seen.insert(message.message_id.clone())).collect();
-        if fresh.is_empty() {
-            break Ok(());
-        }
-        if let Err(error) = handle(config, client, queue_url, options, fresh, &mut report, &mut staying).await {
-            break Err(error);
-        }
-    };
+pub async fn redrive_sqs(config: &KafkaConfig, client: &Client, queue_url: &str, options: RedriveOptions) -> Report {
+    let mut report = Report::new(queue_url, options);
+    let mut staying = BTreeSet::new();
+    let result = redrive(config, client, queue_url, options, &mut report.letters, &mut staying).await;
     for receipt in staying {
         let shown =
             client.change_message_visibility().queue_url(queue_url).receipt_handle(receipt).visibility_timeout(0);
@@ -63,56 +41,64 @@ pub async fn redrive_sqs(
             tracing::debug!(error = %DisplayErrorContext(&error), "a letter stays hidden for a minute");
         }
     }
-    result.map(|()| report)
+    report.failure = result.err().map(|error| error.to_string());
+    report
+}
+
+async fn redrive(
+    config: &KafkaConfig,
+    client: &Client,
+    queue_url: &str,
+    options: RedriveOptions,
+    letters: &mut Vec<Letter>,
+    staying: &mut BTreeSet<String>,
+) -> Result<()> {
+    let (mut redriver, mut seen) = (Redriver::new(config), BTreeSet::new());
+    loop {
+        let messages = receive(client, queue_url).await?;
+        staying.extend(messages.iter().filter_map(|message| message.receipt_handle.clone()));
+        // Those that stay may come again before the end is reached.
+        let fresh: Vec<_> = messages.into_iter().filter(|message| seen.insert(message.message_id.clone())).collect();
+        if fresh.is_empty() {
+            return Ok(());
+        }
+        for message in fresh {
+            let receipt = message.receipt_handle.as_deref().unwrap_or_default();
+            let (letter, record) = read(&message);
+            let done = match record {
+                Err(why) => Ok(Fate::Left(why)),
+                Ok(_) if options.dry_run => Ok(Fate::Shown),
+                Ok(record) => put_back(&mut redriver, record, client, queue_url, receipt).await,
+            };
+            let fate = done.as_ref().map_or_else(|error| Fate::Uncertain(error.to_string()), Clone::clone);
+            letters.push(Letter { fate, ..letter });
+            if done? == Fate::Redriven {
+                staying.remove(receipt);
+            }
+        }
+    }
+}
+
+/// Puts a letter back, and takes it out of the queue.
+async fn put_back(
+    redriver: &mut Redriver<'_>,
+    record: Record,
+    client: &Client,
+    queue_url: &str,
+    receipt: &str,
+) -> Result<Fate> {
+    if let Some(reason) = redriver.put_back(record).await? {
+        return Ok(Fate::Left(reason));
+    }
+    let deleted = client.delete_message().queue_url(queue_url).receipt_handle(receipt).send().await;
+    deleted.map_err(|error| Error::Queue(DisplayErrorContext(&error).to_string()))?;
+    Ok(Fate::Redriven)
 }
 
 async fn receive(client: &Client, queue_url: &str) -> Result<Vec<Message>> {
     let asked = client.receive_message().queue_url(queue_url).max_number_of_messages(10);
     let received = asked.visibility_timeout(HIDDEN_SECONDS).wait_time_seconds(WAIT_SECONDS).send().await;
     Ok(received.map_err(|error| Error::Queue(DisplayErrorContext(&error).to_string()))?.messages.unwrap_or_default())
-}
-
-async fn handle(
-    config: &KafkaConfig,
-    client: &Client,
-    queue_url: &str,
-    options: RedriveOptions,
-    messages: Vec<Message>,
-    report: &mut Report,
-    staying: &mut Vec<String>,
-) -> Result<()> {
-    let mut redriver = Redriver::new(config);
-    let mut failure = None;
-    for message in messages {
-        let receipt = message.receipt_handle.clone().unwrap_or_default();
-        let (letter, record) = read(&message);
-        let fate = match record {
-            // After a failure the others are only shown again.
-            _ if failure.is_some() => {
-                staying.push(receipt);
-                continue;
-            }
-            Err(why) => Fate::Left(why),
-            Ok(_) if options.dry_run => Fate::Shown,
-            Ok(record) => match redriver.put_back(record).await {
-                Ok(None) => Fate::Redriven,
-                Ok(Some(reason)) => Fate::Left(reason),
-                Err(error) => {
-                    failure = Some(error);
-                    staying.push(receipt);
-                    continue;
-                }
-            },
-        };
-        if fate == Fate::Redriven {
-            let deleted = client.delete_message().queue_url(queue_url).receipt_handle(receipt).send().await;
-            failure = deleted.err().map(|error| Error::Queue(DisplayErrorContext(&error).to_string()));
-        } else {
-            staying.push(receipt);
-        }
-        report.letters.push(Letter { fate, ..letter });
-    }
-    failure.map_or(Ok(()), Err)
 }
 
 /// The letter, and its record or why there is none.

@@ -187,3 +187,17 @@ async fn a_connection_that_was_lost_between_two_drains_is_replaced(pool: PgPool)
     create(&oms, ["Order".to_owned()]).await;
     assert_eq!(publisher.drain(&oms, None).await.unwrap().published, 1);
 }
+
+#[sqlx::test(migrator = "oms_core::postgres::MIGRATOR")]
+async fn without_a_token_for_msk_it_says_why_there_is_none(pool: PgPool) {
+    let oms = registry(&pool);
+    create(&oms, ["Customer".to_owned()]).await;
+    let more = [("KAFKA_SECURITY", "msk-iam"), ("AWS_REGION", "eu-west-1"), ("KAFKA_DELIVERY_TIMEOUT_MS", "2000")];
+    let mut config = config("127.0.0.1:1", &more);
+    config.region = None;
+    let mut publisher = Publisher::new(config);
+    publisher.warm().await;
+    let error = publisher.drain(&oms, None).await.unwrap_err();
+    assert!(error.to_string().contains("AWS_REGION is not set"), "{error}");
+    assert_eq!((unpublished(&pool).await, locks(&pool).await), (1, 0));
+}

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use sqlx::PgPool;
 
 use crate::{
-    brokers::mock,
+    brokers::{assert_order, eventually, messages, mock},
     oms::{create, locks, registry, unpublished},
 };
 
@@ -55,4 +55,42 @@ async fn without_time_it_leaves_the_rest_to_the_next_invocation(pool: PgPool) {
     let answer = handle(&oms, &mut Publisher::new(config), &event).await.unwrap();
     assert_eq!(answer, json!({"batchItemFailures": []}));
     assert_eq!((unpublished(&pool).await, locks(&pool).await), (1, 0));
+}
+
+#[sqlx::test(migrator = "oms_core::postgres::MIGRATOR")]
+async fn behind_another_that_moves_the_log_for_long_it_fails_before_its_time_is_up(pool: PgPool) {
+    let (_mock, config) = mock(1);
+    let oms = registry(&pool);
+    create(&oms, ["Customer".to_owned()]).await;
+    let mut other = pool.begin().await.unwrap();
+    sqlx::query("SELECT FROM event_log_head FOR UPDATE").execute(&mut *other).await.unwrap();
+    let mut publisher = Publisher::new(config);
+    let (began, time) = (Instant::now(), Duration::from_secs(5));
+    let answer = handle(&oms, &mut publisher, &invocation(json!({}), time)).await;
+    assert!(answer.is_err(), "{answer:?}");
+    assert!(began.elapsed() < time, "it is stopped in the middle otherwise");
+    assert_eq!(locks(&pool).await, 0);
+    other.rollback().await.unwrap();
+    handle(&oms, &mut publisher, &invocation(json!({}), Duration::from_secs(60))).await.unwrap();
+    assert_eq!(unpublished(&pool).await, 0);
+}
+
+#[sqlx::test(migrator = "oms_core::postgres::MIGRATOR")]
+async fn a_checkpoint_that_can_not_be_moved_in_time_repeats_its_events_and_keeps_no_lock(pool: PgPool) {
+    let (_mock, config) = mock(1);
+    let oms = registry(&pool);
+    create(&oms, ["Customer".to_owned()]).await;
+    let mut other = pool.begin().await.unwrap();
+    sqlx::query("LOCK TABLE publisher_checkpoints IN EXCLUSIVE MODE").execute(&mut *other).await.unwrap();
+    let mut publisher = Publisher::new(config.clone());
+    let (began, time) = (Instant::now(), Duration::from_secs(6));
+    let answer = handle(&oms, &mut publisher, &invocation(json!({}), time)).await;
+    assert!(answer.is_err(), "{answer:?}");
+    assert!(began.elapsed() < time, "it is stopped in the middle otherwise");
+    assert_eq!(messages(&config, &config.topic).len(), 1, "Kafka has it already");
+    other.rollback().await.unwrap();
+    eventually("its connection and the locks are gone", async || locks(&pool).await == 0).await;
+    handle(&oms, &mut publisher, &invocation(json!({}), Duration::from_secs(60))).await.unwrap();
+    assert_eq!(unpublished(&pool).await, 0);
+    assert_order(&messages(&config, &config.topic));
 }

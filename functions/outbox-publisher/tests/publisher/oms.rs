@@ -25,6 +25,7 @@ pub(crate) fn caller() -> Context {
         correlation_id: "c-1".into(),
         traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into()),
         idempotency: None,
+        expires_at: None,
     }
 }
 

@@ -1,23 +1,34 @@
 //! Dead letters put back: from the topic on the mock cluster, from the queue with moto.
 
-use aws_sdk_sqs::Client;
+use aws_sdk_sqs::{
+    Client,
+    config::{ConfigBag, Intercept, interceptors::BeforeSerializationInterceptorContextRef},
+    error::BoxError,
+    operation::delete_message::DeleteMessageInput,
+};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use oms_outbox_publisher::{
     Publisher,
-    redrive::{Fate, RedriveOptions, redrive_kafka, redrive_sqs},
+    redrive::{Fate, RedriveOptions, Report, redrive_kafka, redrive_sqs},
 };
-use rdkafka::types::RDKafkaRespErr;
+use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use serde_json::json;
 use sqlx::PgPool;
 use uuid::Uuid;
 
 use crate::{
-    brokers::{break_produce, messages, mock},
+    brokers::{break_produce, config, heal, messages, mock},
     oms::{create, registry},
 };
 
 const DRY: RedriveOptions = RedriveOptions { dry_run: true };
 const WET: RedriveOptions = RedriveOptions { dry_run: false };
+
+/// The report of a redrive that came to its end.
+fn whole(report: Report) -> Report {
+    assert_eq!(report.failure, None, "{report}");
+    report
+}
 
 #[sqlx::test(migrator = "oms_core::postgres::MIGRATOR")]
 async fn a_letter_of_the_topic_goes_back_once_with_its_key_and_headers(pool: PgPool) {
@@ -28,13 +39,13 @@ async fn a_letter_of_the_topic_goes_back_once_with_its_key_and_headers(pool: PgP
     assert_eq!(Publisher::new(config.clone()).drain(&oms, None).await.unwrap().dead_lettered, 1);
     let letter = messages(&config, &config.dlq_topic).remove(0);
 
-    let shown = redrive_kafka(&config, DRY).await.unwrap();
+    let shown = whole(redrive_kafka(&config, DRY).await);
     assert_eq!((shown.letters.len(), shown.redriven()), (1, 0));
     assert_eq!(shown.letters[0].key, Some(id.to_string()));
     assert!(shown.to_string().contains("too large"), "{shown}");
     assert!(messages(&config, &config.topic).is_empty(), "a dry run puts nothing back");
 
-    let report = redrive_kafka(&config, WET).await.unwrap();
+    let report = whole(redrive_kafka(&config, WET).await);
     assert_eq!((report.letters.len(), report.redriven()), (1, 1), "{report}");
     let got = messages(&config, &config.topic);
     assert_eq!(got.len(), 1);
@@ -44,7 +55,7 @@ async fn a_letter_of_the_topic_goes_back_once_with_its_key_and_headers(pool: PgP
     expected.insert("redriven".into(), "1".into());
     assert_eq!(got[0].headers, expected);
 
-    assert!(redrive_kafka(&config, WET).await.unwrap().letters.is_empty(), "it is done once");
+    assert!(whole(redrive_kafka(&config, WET).await).letters.is_empty(), "it is done once");
     assert_eq!(messages(&config, &config.topic).len(), 1);
 }
 
@@ -59,24 +70,77 @@ async fn a_letter_that_is_refused_again_stays_at_the_end_of_the_letters(pool: Pg
         assert_eq!(publisher.drain(&oms, None).await.unwrap().dead_lettered, 1);
     }
     break_produce(&mock, RDKafkaRespErr::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE, 1);
-    let report = redrive_kafka(&config, WET).await.unwrap();
+    let report = whole(redrive_kafka(&config, WET).await);
     assert_eq!((report.letters.len(), report.redriven(), report.left().count()), (2, 1, 1), "{report}");
-    let again = redrive_kafka(&config, WET).await.unwrap();
+    let again = whole(redrive_kafka(&config, WET).await);
     assert_eq!((again.letters.len(), again.redriven()), (1, 1), "{again}");
     assert_eq!(messages(&config, &config.topic).len(), 2);
 }
 
-/// A queue that no other test has.
-async fn queue() -> (Client, String) {
+#[sqlx::test(migrator = "oms_core::postgres::MIGRATOR")]
+async fn a_redrive_that_fails_half_way_says_what_it_did_and_the_next_goes_on(pool: PgPool) {
+    let (mock, config) = mock(1);
+    let oms = registry(&pool);
+    let mut publisher = Publisher::new(config.clone());
+    for name in ["First", "Second", "Third"] {
+        create(&oms, [name.to_owned()]).await;
+        break_produce(&mock, RDKafkaRespErr::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE, 1);
+        assert_eq!(publisher.drain(&oms, None).await.unwrap().dead_lettered, 1);
+    }
+    break_produce(&mock, RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR, 1);
+    break_produce(&mock, RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED, 1_000);
+    let report = redrive_kafka(&config, WET).await;
+    assert_eq!((report.letters.len(), report.redriven(), report.left().count()), (2, 1, 0), "{report}");
+    assert!(matches!(&report.letters[1].fate, Fate::Uncertain(why) if why.contains("uthorization")), "{report}");
+    assert!(report.failure.as_ref().unwrap().contains("uthorization"), "{report}");
+    assert!(report.to_string().contains("stopped by a failure"), "{report}");
+    heal(&mock);
+    let report = whole(redrive_kafka(&config, WET).await);
+    assert_eq!((report.letters.len(), report.redriven()), (2, 2), "{report}");
+    assert_eq!(messages(&config, &config.topic).len(), 3);
+}
+
+#[sqlx::test(migrator = "oms_core::postgres::MIGRATOR")]
+async fn a_letter_that_went_back_and_could_not_be_noted_is_told_apart(pool: PgPool) {
+    let (mock, config) = mock(1);
+    let oms = registry(&pool);
+    create(&oms, ["Customer".to_owned()]).await;
+    break_produce(&mock, RDKafkaRespErr::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE, 1);
+    assert_eq!(Publisher::new(config.clone()).drain(&oms, None).await.unwrap().dead_lettered, 1);
+    let refused = [RDKafkaRespErr::RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED; 10];
+    mock.request_errors(RDKafkaApiKey::OffsetCommit, &refused);
+    let report = redrive_kafka(&config, WET).await;
+    assert!(report.failure.is_some() && matches!(report.letters[0].fate, Fate::Uncertain(_)), "{report}");
+    mock.clear_request_errors(RDKafkaApiKey::OffsetCommit);
+    assert_eq!(whole(redrive_kafka(&config, WET).await).redriven(), 1);
+    assert_eq!(messages(&config, &config.topic).len(), 2, "it was repeated, as the report said it may be");
+}
+
+/// librdkafka does not connect before it has a token, and asks for one only where it is polled.
+#[tokio::test]
+async fn tokens_for_msk_are_made_before_anything_is_asked_of_the_brokers() {
+    let more = [("KAFKA_SECURITY", "msk-iam"), ("AWS_REGION", "eu-west-1"), ("KAFKA_DELIVERY_TIMEOUT_MS", "2000")];
+    let mut config = config("127.0.0.1:1", &more);
+    // What makes a token impossible is named only by whoever tries.
+    config.region = None;
+    let failure = redrive_kafka(&config, WET).await.failure.unwrap();
+    assert!(failure.contains("AWS_REGION is not set"), "{failure}");
+}
+
+fn client(adjust: impl FnOnce(aws_sdk_sqs::config::Builder) -> aws_sdk_sqs::config::Builder) -> Client {
     let endpoint = std::env::var("AWS_ENDPOINT_URL");
     let endpoint = endpoint.expect("these tests need moto: set AWS_ENDPOINT_URL, or run them with `cargo xtask test`");
-    let config = aws_sdk_sqs::Config::builder()
+    let builder = aws_sdk_sqs::Config::builder()
         .behavior_version(aws_sdk_sqs::config::BehaviorVersion::latest())
         .endpoint_url(endpoint)
         .region(aws_sdk_sqs::config::Region::new("eu-west-1"))
-        .credentials_provider(aws_sdk_sqs::config::Credentials::new("test", "test", None, None, "tests"))
-        .build();
-    let client = Client::from_conf(config);
+        .credentials_provider(aws_sdk_sqs::config::Credentials::new("test", "test", None, None, "tests"));
+    Client::from_conf(adjust(builder).build())
+}
+
+/// A queue that no other test has.
+async fn queue() -> (Client, String) {
+    let client = client(|builder| builder);
     let created = client.create_queue().queue_name(Uuid::new_v4().to_string()).send().await.unwrap();
     (client, created.queue_url.unwrap())
 }
@@ -96,11 +160,11 @@ async fn letters_of_the_queue_go_back_and_those_without_a_value_stay() {
         client.send_message().queue_url(&url).message_body(body).send().await.unwrap();
     }
 
-    let shown = redrive_sqs(&config, &client, &url, DRY).await.unwrap();
+    let shown = whole(redrive_sqs(&config, &client, &url, DRY).await);
     assert_eq!((shown.letters.len(), shown.redriven()), (3, 0), "{shown}");
     assert!(messages(&config, &config.topic).is_empty());
 
-    let report = redrive_sqs(&config, &client, &url, WET).await.unwrap();
+    let report = whole(redrive_sqs(&config, &client, &url, WET).await);
     assert_eq!((report.letters.len(), report.redriven()), (3, 1), "{report}");
     let fate = |record: &str| report.letters.iter().find(|letter| letter.record.contains(record)).unwrap();
     assert_eq!(fate("oms-events-3@1").fate, Fate::Redriven);
@@ -111,7 +175,7 @@ async fn letters_of_the_queue_go_back_and_those_without_a_value_stay() {
     assert_eq!((&got[0].key, &got[0].value), (&key, &json!({"n": 1})));
     assert_eq!(got[0].headers, [("ce_id", "42"), ("redriven", "1")].map(|(k, v)| (k.into(), v.into())).into());
 
-    let again = redrive_sqs(&config, &client, &url, WET).await.unwrap();
+    let again = whole(redrive_sqs(&config, &client, &url, WET).await);
     assert_eq!((again.letters.len(), again.redriven()), (2, 0), "what stays is there at once");
 }
 
@@ -125,8 +189,45 @@ async fn without_kafka_no_letter_of_the_queue_is_lost() {
         client.send_message().queue_url(&url).message_body(body.to_string()).send().await.unwrap();
     }
     mock.broker_down(-1).unwrap();
-    redrive_sqs(&config, &client, &url, WET).await.unwrap_err();
+    let report = redrive_sqs(&config, &client, &url, WET).await;
+    assert!(report.failure.is_some(), "{report}");
+    assert_eq!((report.letters.len(), report.redriven()), (1, 0), "it ends with the first that fails: {report}");
     mock.broker_up(-1).unwrap();
-    let report = redrive_sqs(&config, &client, &url, WET).await.unwrap();
+    let report = whole(redrive_sqs(&config, &client, &url, WET).await);
     assert_eq!((report.letters.len(), report.redriven()), (2, 2), "{report}");
+}
+
+/// Takes letters from the queue, and can't delete any.
+#[derive(Debug)]
+struct Undeletable;
+
+impl Intercept for Undeletable {
+    fn name(&self) -> &'static str {
+        "Undeletable"
+    }
+
+    fn read_before_execution(
+        &self,
+        context: &BeforeSerializationInterceptorContextRef<'_>,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        match context.input().downcast_ref::<DeleteMessageInput>() {
+            Some(_) => Err("no right to delete".into()),
+            None => Ok(()),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_letter_that_went_back_and_could_not_be_deleted_is_told_apart() {
+    let (_mock, config) = mock(1);
+    let (able, url) = queue().await;
+    let body = json!({"topic": "t", "partition": 0, "offset": 1, "reason": "r", "key": "k", "value": "e30="});
+    able.send_message().queue_url(&url).message_body(body.to_string()).send().await.unwrap();
+    let unable = client(|builder| builder.interceptor(Undeletable));
+    let report = redrive_sqs(&config, &unable, &url, WET).await;
+    assert!(report.failure.as_ref().unwrap().contains("no right to delete"), "{report}");
+    assert!(report.to_string().contains("another try may repeat it: t-0@1 k"), "{report}");
+    assert_eq!(messages(&config, &config.topic).len(), 1);
+    assert_eq!(whole(redrive_sqs(&config, &able, &url, WET).await).redriven(), 1);
 }

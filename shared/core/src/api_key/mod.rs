@@ -63,6 +63,8 @@ pub struct Identity {
     pub name: String,
     /// Its roles.
     pub roles: Vec<String>,
+    /// When it ends, if it does.
+    pub expires_at: Option<DateTime<Utc>>,
 }
 
 /// The use cases of API keys.
@@ -83,7 +85,8 @@ impl ApiKeys {
         }
         let Some(row) = repository::authenticate(&self.pool, &hash(secret)).await? else { return Ok(None) };
         let tenant = row.tenant_id.parse().map_err(Error::internal)?;
-        Ok(Some(Identity { id: ApiKeyId(row.id), tenant, name: row.name, roles: row.roles }))
+        let (id, name) = (ApiKeyId(row.id), row.name);
+        Ok(Some(Identity { id, tenant, name, roles: row.roles, expires_at: row.expires_at }))
     }
 
     /// Makes a key out of `{"name", "roles", "expiresAt"?}`; its secret is shown this once. Of the `known_roles` only those

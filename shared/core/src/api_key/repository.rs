@@ -12,6 +12,7 @@ pub(super) struct IdentityRow {
     pub(super) id: Uuid,
     pub(super) name: String,
     pub(super) roles: Vec<String>,
+    pub(super) expires_at: Option<DateTime<Utc>>,
 }
 
 /// Finds a key that is valid now; notes its use at most once a minute, so that reads stay reads. The minute is judged by
@@ -20,14 +21,14 @@ pub(super) async fn authenticate(db: impl PgExecutor<'_>, hash: &[u8]) -> sqlx::
     sqlx::query_as!(
         IdentityRow,
         r#"WITH valid AS (
-            SELECT tenant_id, id, name, roles FROM api_keys
+            SELECT tenant_id, id, name, roles, expires_at FROM api_keys
             WHERE secret_hash = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())
         ), used AS (
             UPDATE api_keys k SET last_used_at = now() FROM valid v
             WHERE k.tenant_id = v.tenant_id AND k.id = v.id
                 AND (k.last_used_at IS NULL OR k.last_used_at < now() - interval '1 minute')
         )
-        SELECT tenant_id, id, name, roles FROM valid"#,
+        SELECT tenant_id, id, name, roles, expires_at FROM valid"#,
         hash,
     )
     .fetch_optional(db)

@@ -2,11 +2,14 @@
 
 use sqlx::{Connection, PgConnection};
 
-use super::{LogEvent, repository};
+use super::{LogEvent, repository, row::readable_by_partition};
 use crate::error::Result;
 
 /// Tells these advisory locks from others of the database.
 const CLASS: i32 = 0x006f_6d73;
+
+/// About how many bytes of text are taken at once.
+const BYTES: i64 = 16 << 20;
 
 /// A session that locks partitions, reads what they have to publish and moves their checkpoints. No transaction is open in
 /// between, however long Kafka takes. Whoever loses the session loses the locks with it; all that can follow is a repeat.
@@ -20,15 +23,16 @@ impl Claims {
         Self { connection }
     }
 
-    /// Locks up to `most` partitions that have something to publish, those that waited longest first. None means that there
-    /// is nothing to do, or that others are doing it.
+    /// Locks up to `most` partitions that have something to publish, in any order. None means that there is nothing to do, or
+    /// that others are doing it.
     pub async fn claim(&mut self, most: usize) -> Result<Vec<i16>> {
         Ok(repository::claim(&mut self.connection, CLASS, i32::try_from(most).unwrap_or(i32::MAX)).await?)
     }
 
-    /// The next events of claimed partitions, in order of position, at most `limit`.
+    /// The next events of claimed partitions, in order of position: at most `limit`, fewer when they are large, none when all
+    /// are published.
     pub async fn next(&mut self, partitions: &[i16], limit: i64) -> Result<Vec<LogEvent>> {
-        Ok(repository::unpublished(&mut self.connection, partitions, limit).await?)
+        readable_by_partition(repository::unpublished(&mut self.connection, partitions, limit, BYTES).await?)
     }
 
     /// Notes how far partitions were published: pairs of partition and position.

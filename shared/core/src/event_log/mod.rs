@@ -9,13 +9,13 @@ mod row;
 #[cfg(test)]
 mod tests;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sqlx::{Connection as _, PgPool, postgres::types::PgInterval};
 
 pub use claims::Claims;
-pub(crate) use row::Row;
 pub use row::{LogEvent, Snapshot};
+pub(crate) use row::{Row, readable};
 
 use crate::{
     config::{EventConfig, PostgresConfig},
@@ -49,22 +49,45 @@ impl EventLog {
     }
 
     /// Moves what is committed in the outbox into the log, until the outbox is empty; how many rows.
+    pub async fn sequence(&self) -> Result<u64> {
+        self.sequence_until(None).await
+    }
+
+    /// The same, but ends at a deadline between two transactions.
     ///
     /// The head is locked in a statement of its own: the next statement's snapshot is younger than the lock, so it sees every
     /// row that the holder before moved, and a position is never given twice nor left out.
-    pub async fn sequence(&self) -> Result<u64> {
-        let mut all = 0;
+    pub async fn sequence_until(&self, deadline: Option<Instant>) -> Result<u64> {
+        let (mut all, mut limit) = (0, MOVE);
         loop {
-            let mut transaction = self.pool.begin().await?;
-            let head = repository::lock_head(&mut transaction).await?;
-            repository::extend_ranges(&mut transaction, &head).await?;
-            let moved = repository::move_rows(&mut transaction, &head, MOVE).await?;
-            transaction.commit().await?;
-            all += moved.unsigned_abs();
-            if moved < MOVE {
+            match self.move_rows(limit).await {
+                Ok(moved) => {
+                    all += moved.rows.unsigned_abs();
+                    if !moved.more {
+                        return Ok(all);
+                    }
+                }
+                // Large rows took longer than a statement may.
+                Err(error) if limit > 1 && postgres::is_cancelled(&error) => limit = (limit / 8).max(1),
+                Err(error) => return Err(error.into()),
+            }
+            if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
                 return Ok(all);
             }
         }
+    }
+
+    /// One short transaction.
+    async fn move_rows(&self, limit: i64) -> sqlx::Result<repository::Moved> {
+        let mut transaction = self.pool.begin().await?;
+        let head = repository::lock_head(&mut transaction).await?;
+        // The sweep keeps two ranges ahead; only when it did not run for long there is something to do here.
+        if head.free < MOVE {
+            repository::extend_ranges(&mut transaction).await?;
+        }
+        let moved = repository::move_rows(&mut transaction, &head, limit).await?;
+        transaction.commit().await?;
+        Ok(moved)
     }
 
     /// Opens the connection that a publisher locks partitions on. It is one of its own, past any proxy, since the locks live
@@ -77,33 +100,49 @@ impl EventLog {
         Ok(Claims::new(sqlx::PgConnection::connect_with(&options).await?))
     }
 
-    /// What has to be done now and then: drops old ranges and refreshes the gauges. What the outbox holds goes into the log,
-    /// and from there on its way even if a poke was lost.
+    /// What has to be done now and then: keeps two ranges ahead, drops old ones and refreshes the gauges. What the outbox holds
+    /// goes into the log, and from there on its way even if a poke was lost.
     pub(crate) async fn sweep(&self) -> Result<()> {
         self.sequence().await?;
-        repository::advance_idle(&self.pool).await?;
-        let age = PgInterval {
-            months: 0,
-            days: 0,
-            microseconds: i64::try_from(self.config.retention.as_micros()).unwrap_or(i64::MAX),
-        };
-        loop {
-            match repository::drop_oldest_range(&self.pool, age).await {
-                Ok(true) => tracing::info!("dropped an old range of the event log"),
-                Ok(false) => break,
-                // A reader was at work for long; the next sweep finds the range again.
-                Err(error) => {
-                    tracing::warn!(%error, "an old range of the event log could not be dropped yet");
-                    break;
-                }
-            }
+        // Neither is urgent: when somebody holds a lock for long the next sweep does it.
+        if let Err(error) = self.keep_ranges().await {
+            tracing::warn!(%error, "the ranges of the event log are not kept now; the next sweep tries it again");
         }
+        repository::advance_idle(&self.pool).await?;
         let oldest = repository::oldest_unpublished(&self.pool).await?;
         metrics::gauge!("oms_outbox_oldest_age_seconds").set(oldest.unwrap_or(0.0).max(0.0));
         let vitals = repository::vitals(&self.pool).await?;
         metrics::gauge!("oms_event_ranges_ahead").set(crate::registry::precise(vitals.ranges_ahead));
         metrics::gauge!("oms_queue_dead_rows").set(crate::registry::precise(vitals.dead_rows));
         Ok(())
+    }
+
+    async fn keep_ranges(&self) -> sqlx::Result<()> {
+        let mut transaction = self.pool.begin().await?;
+        repository::be_impatient(&mut transaction).await?;
+        repository::extend_ranges(&mut transaction).await?;
+        transaction.commit().await?;
+        let age = PgInterval {
+            months: 0,
+            days: 0,
+            microseconds: i64::try_from(self.config.retention.as_micros()).unwrap_or(i64::MAX),
+        };
+        loop {
+            let mut transaction = self.pool.begin().await?;
+            repository::be_impatient(&mut transaction).await?;
+            let dropped = repository::drop_oldest_range(&mut *transaction, age).await?;
+            transaction.commit().await?;
+            if !dropped {
+                return Ok(());
+            }
+            tracing::info!("dropped an old range of the event log");
+        }
+    }
+
+    /// Takes everything for published, for an installation that has no Kafka: the log is for the change feed alone, and its
+    /// old ranges may go.
+    pub async fn forgo_publishing(&self) -> Result<()> {
+        Ok(repository::advance_all(&self.pool).await?)
     }
 
     /// How long the oldest event has waited for a publisher, in the outbox or in the log; none when all are published.

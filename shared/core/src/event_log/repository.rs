@@ -3,10 +3,13 @@
 use sqlx::{PgConnection, PgExecutor, postgres::types::PgInterval};
 use uuid::Uuid;
 
-use super::{LogEvent, PARTITIONS, Row};
+use super::{PARTITIONS, Row};
 
 /// How many positions a range of the log has.
 const RANGE: i64 = 1_000_000;
+
+/// About how many bytes of documents, as they lie in the outbox, one transaction moves into the log.
+const MOVE_BYTES: i64 = 32 << 20;
 
 /// Where the log ends.
 pub(crate) struct Head {
@@ -31,32 +34,55 @@ pub(crate) async fn head(db: impl PgExecutor<'_>) -> sqlx::Result<Head> {
 /// The head, locked: what comes after it in the transaction sees all that was committed before the lock was had.
 pub(super) struct LockedHead {
     pub(super) position: i64,
-    pub(super) ranges_end: i64,
+    /// Positions that have a range.
+    pub(super) free: i64,
 }
 
 pub(super) async fn lock_head(db: &mut PgConnection) -> sqlx::Result<LockedHead> {
-    sqlx::query_as!(LockedHead, "SELECT position, ranges_end FROM event_log_head FOR UPDATE").fetch_one(db).await
+    sqlx::query_as!(
+        LockedHead,
+        r#"SELECT position, (SELECT max(end_position) FROM event_ranges) - position - 1 AS "free!"
+        FROM event_log_head FOR UPDATE"#
+    )
+    .fetch_one(db)
+    .await
 }
 
 /// Sees to it that two ranges are empty.
-pub(super) async fn extend_ranges(db: &mut PgConnection, head: &LockedHead) -> sqlx::Result<()> {
-    if head.ranges_end - head.position > 2 * RANGE {
-        return Ok(());
-    }
+pub(super) async fn extend_ranges(db: &mut PgConnection) -> sqlx::Result<()> {
     sqlx::query!("SELECT extend_event_ranges($1, 2)", RANGE).execute(db).await?;
     Ok(())
 }
 
-/// Moves up to `limit` rows into the log, in the order of the outbox; how many.
-pub(super) async fn move_rows(db: &mut PgConnection, head: &LockedHead, limit: i64) -> sqlx::Result<i64> {
-    sqlx::query_scalar!(
-        r#"WITH taken AS (
-            DELETE FROM outbox WHERE seq IN (SELECT seq FROM outbox ORDER BY seq LIMIT $2) RETURNING *
+/// Lets a transaction wait only so long for locks, so that nobody waits long behind it.
+pub(super) async fn be_impatient(db: &mut PgConnection) -> sqlx::Result<()> {
+    sqlx::query!("SET LOCAL lock_timeout = '1s'").execute(db).await?;
+    Ok(())
+}
+
+/// What one transaction moved.
+pub(super) struct Moved {
+    pub(super) rows: i64,
+    /// Whether there may be more.
+    pub(super) more: bool,
+}
+
+/// Moves up to `limit` rows into the log, fewer when they are large, in the order of the outbox.
+pub(super) async fn move_rows(db: &mut PgConnection, head: &LockedHead, limit: i64) -> sqlx::Result<Moved> {
+    sqlx::query_as!(
+        Moved,
+        r#"WITH next AS MATERIALIZED (
+            SELECT seq, pg_column_size(document) + pg_column_size(changes) AS size FROM outbox ORDER BY seq LIMIT $2
+        ), fitting AS (
+            SELECT seq FROM (SELECT seq, sum(size) OVER (ORDER BY seq) - size AS before FROM next) n WHERE before < $4::bigint
+        ), taken AS (
+            DELETE FROM outbox WHERE seq IN (SELECT seq FROM fitting) RETURNING *
         ), moved AS (
             INSERT INTO events (position, epoch, event_id, tenant_id, event_type, entity_kind, entity_id, version, actor,
-                occurred_at, correlation_id, traceparent, document, changes, names, publisher_partition)
+                occurred_at, correlation_id, traceparent, document, changes, bytes, names, publisher_partition)
             SELECT $1 + row_number() OVER (ORDER BY t.seq), h.epoch, t.event_id, t.tenant_id, t.event_type, t.entity_kind,
                 t.entity_id, t.version, t.actor, t.occurred_at, t.correlation_id, t.traceparent, t.document, t.changes,
+                octet_length(t.document::text) + octet_length(t.changes::text),
                 ARRAY(SELECT lower(t.document #>> '{definition,name}') UNION
                     SELECT lower(before) FROM jsonb_array_elements_text(
                         jsonb_path_query_array(t.changes, '$[*] ? (@.field == "name").oldValue')) AS before),
@@ -68,10 +94,12 @@ pub(super) async fn move_rows(db: &mut PgConnection, head: &LockedHead, limit: i
         ), ended AS (
             UPDATE event_log_head SET position = position + moved FROM counted WHERE moved > 0
         )
-        SELECT moved AS "moved!" FROM counted"#,
+        SELECT moved AS "rows!", (SELECT count(*) FROM next) = $2 OR (SELECT count(*) FROM next) > moved AS "more!"
+        FROM counted"#,
         head.position,
         limit,
         i32::from(PARTITIONS),
+        MOVE_BYTES,
     )
     .fetch_one(db)
     .await
@@ -88,26 +116,39 @@ pub(super) async fn claim(db: &mut PgConnection, class: i32, most: i32) -> sqlx:
     .await
 }
 
-/// The events of these partitions that were not published, in order.
-pub(super) async fn unpublished(db: &mut PgConnection, partitions: &[i16], limit: i64) -> sqlx::Result<Vec<LogEvent>> {
-    let rows = sqlx::query_as!(
+/// The events of these partitions that were not published, in order: at most `limit`, and as many as have about `bytes`
+/// together, but always one. Only those that are taken are made into text.
+pub(super) async fn unpublished(
+    db: &mut PgConnection,
+    partitions: &[i16],
+    limit: i64,
+    bytes: i64,
+) -> sqlx::Result<Vec<Row>> {
+    sqlx::query_as!(
         Row,
-        r#"SELECT e.position, e.epoch, e.event_id, e.tenant_id, e.event_type, e.entity_id, e.version, e.actor,
+        r#"WITH waiting AS MATERIALIZED (
+            SELECT e.position, e.bytes FROM publisher_checkpoints c CROSS JOIN LATERAL (
+                SELECT position, bytes FROM events
+                WHERE publisher_partition = c.publisher_partition AND events.position > c.position
+                ORDER BY events.position LIMIT $2
+            ) e
+            WHERE c.publisher_partition = ANY($1)
+            ORDER BY e.position LIMIT $2
+        ), fitting AS (
+            SELECT position FROM (SELECT position, sum(bytes) OVER (ORDER BY position) - bytes AS before FROM waiting) w
+            WHERE before < $3::bigint
+        )
+        SELECT e.position, e.epoch, e.event_id, e.tenant_id, e.event_type, e.entity_id, e.version, e.actor,
             e.occurred_at, e.correlation_id, e.traceparent, e.publisher_partition,
             e.document::text AS "document!", e.changes::text AS "changes!", e.names
-        FROM publisher_checkpoints c CROSS JOIN LATERAL (
-            SELECT * FROM events e
-            WHERE e.publisher_partition = c.publisher_partition AND e.position > c.position
-            ORDER BY e.position LIMIT $2
-        ) e
-        WHERE c.publisher_partition = ANY($1)
-        ORDER BY e.position LIMIT $2"#,
+        FROM fitting f CROSS JOIN LATERAL (SELECT * FROM events WHERE events.position = f.position OFFSET 0) e
+        ORDER BY f.position"#,
         partitions,
         limit,
+        bytes,
     )
     .fetch_all(db)
-    .await?;
-    rows.into_iter().map(LogEvent::try_from).collect()
+    .await
 }
 
 /// Moves checkpoints forward, never back.
@@ -136,6 +177,16 @@ pub(super) async fn advance_idle(db: impl PgExecutor<'_>) -> sqlx::Result<()> {
         "UPDATE publisher_checkpoints c SET position = h.position FROM event_log_head h
         WHERE c.position < h.position AND NOT EXISTS (
             SELECT FROM events e WHERE e.publisher_partition = c.publisher_partition AND e.position > c.position)"
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Moves every checkpoint to the end of the log.
+pub(super) async fn advance_all(db: impl PgExecutor<'_>) -> sqlx::Result<()> {
+    sqlx::query!(
+        "UPDATE publisher_checkpoints c SET position = h.position FROM event_log_head h WHERE c.position < h.position"
     )
     .execute(db)
     .await?;
@@ -173,7 +224,7 @@ pub(super) struct Vitals {
 pub(super) async fn vitals(db: impl PgExecutor<'_>) -> sqlx::Result<Vitals> {
     sqlx::query_as!(
         Vitals,
-        r#"SELECT (ranges_end - position - 1) / $1 AS "ranges_ahead!",
+        r#"SELECT ((SELECT max(end_position) FROM event_ranges) - position - 1) / $1 AS "ranges_ahead!",
             (SELECT coalesce(sum(n_dead_tup), 0)::bigint FROM pg_stat_user_tables
                 WHERE relname IN ('outbox', 'publisher_checkpoints', 'event_log_head')) AS "dead_rows!"
         FROM event_log_head"#,
@@ -197,41 +248,40 @@ pub(crate) struct FeedFilter<'a> {
 /// How many events of a tenant are looked at for one page, whatever the filter lets through.
 const LOOK_AT: i64 = 5_000;
 
-/// Events of a tenant above a position and up to another, and the position up to which the page speaks. The text of all
-/// together stays below `bytes`, but for the first.
+/// Events of a tenant above a position and up to another, and the position up to which the page speaks. They have about
+/// `bytes` together, but there is always one.
 pub(crate) async fn page(
     db: impl PgExecutor<'_>,
     filter: &FeedFilter<'_>,
     (after, until): (i64, i64),
     limit: i64,
     bytes: i64,
-) -> sqlx::Result<(Vec<LogEvent>, i64)> {
+) -> sqlx::Result<(Vec<Row>, i64)> {
     let rows = sqlx::query!(
         r#"WITH seen AS MATERIALIZED (
-            SELECT position, (($4::text[] IS NULL OR event_type = ANY($4)) AND ($5::uuid[] IS NULL OR entity_id = ANY($5))
-                AND ($6::text[] IS NULL OR names && $6)) AS matches
+            SELECT position, bytes, (($4::text[] IS NULL OR event_type = ANY($4))
+                AND ($5::uuid[] IS NULL OR entity_id = ANY($5)) AND ($6::text[] IS NULL OR names && $6)) AS matches
             FROM events WHERE tenant_id = $1 AND position > $2 AND position <= $3 ORDER BY position LIMIT $8
         ), matched AS (
-            SELECT position FROM seen WHERE matches ORDER BY position LIMIT $7
+            SELECT position, bytes FROM seen WHERE matches ORDER BY position LIMIT $7
+        ), fitting AS (
+            SELECT position FROM (SELECT position, sum(bytes) OVER (ORDER BY position) - bytes AS before FROM matched) m
+            WHERE before < $9::bigint
         ), reached AS (
-            SELECT CASE WHEN (SELECT count(*) FROM matched) = $7 THEN (SELECT max(position) FROM matched)
+            SELECT CASE
+                WHEN (SELECT count(*) FROM fitting) < (SELECT count(*) FROM matched) OR (SELECT count(*) FROM matched) = $7
+                    THEN (SELECT max(position) FROM fitting)
                 WHEN (SELECT count(*) FROM seen) = $8 THEN (SELECT max(position) FROM seen)
                 ELSE $3 END AS until
-        ), whole AS (
-            SELECT e.*, e.document::text AS document_text, e.changes::text AS changes_text
-            FROM matched JOIN events e USING (position)
-        ), fitting AS (
-            SELECT *, sum(length(document_text) + length(changes_text)) OVER (ORDER BY position) AS size,
-                row_number() OVER (ORDER BY position) AS n
-            FROM whole
         )
-        SELECT r.until AS "until!", f.position AS "position?", f.epoch AS "epoch?", f.event_id AS "event_id?",
-            f.tenant_id AS "tenant_id?", f.event_type AS "event_type?", f.entity_id AS "entity_id?",
-            f.version AS "version?", f.actor AS "actor?", f.occurred_at AS "occurred_at?", f.correlation_id, f.traceparent,
-            f.publisher_partition AS "publisher_partition?", f.names AS "names?",
-            CASE WHEN f.n = 1 OR f.size <= $9 THEN f.document_text END AS document,
-            CASE WHEN f.n = 1 OR f.size <= $9 THEN f.changes_text END AS changes
-        FROM reached r LEFT JOIN fitting f ON true ORDER BY f.position"#,
+        SELECT r.until AS "until!", e.position AS "position?", e.epoch AS "epoch?", e.event_id AS "event_id?",
+            e.tenant_id AS "tenant_id?", e.event_type AS "event_type?", e.entity_id AS "entity_id?",
+            e.version AS "version?", e.actor AS "actor?", e.occurred_at AS "occurred_at?", e.correlation_id, e.traceparent,
+            e.publisher_partition AS "publisher_partition?", e.names AS "names?", e.document::text AS document,
+            e.changes::text AS changes
+        FROM reached r LEFT JOIN (
+            SELECT e.* FROM fitting f CROSS JOIN LATERAL (SELECT * FROM events WHERE events.position = f.position OFFSET 0) e
+        ) e ON true ORDER BY e.position"#,
         filter.tenant,
         after,
         until,
@@ -244,48 +294,50 @@ pub(crate) async fn page(
     )
     .fetch_all(db)
     .await?;
-    let mut reached = rows.first().map_or(until, |row| row.until);
-    let mut events = Vec::with_capacity(rows.len());
-    for row in rows {
-        let Some(position) = row.position else { break };
-        let (Some(document), Some(changes)) = (row.document, row.changes) else {
-            // The page is full: it speaks up to the event before.
-            reached = position - 1;
-            break;
-        };
-        let missing = || sqlx::Error::Decode(format!("event {position} lacks a column").into());
-        events.push(LogEvent::try_from(Row {
-            position,
-            epoch: row.epoch.ok_or_else(missing)?,
-            event_id: row.event_id.ok_or_else(missing)?,
-            tenant_id: row.tenant_id.ok_or_else(missing)?,
-            event_type: row.event_type.ok_or_else(missing)?,
-            entity_id: row.entity_id.ok_or_else(missing)?,
-            version: row.version.ok_or_else(missing)?,
-            actor: row.actor.ok_or_else(missing)?,
-            occurred_at: row.occurred_at.ok_or_else(missing)?,
+    let reached = rows.first().map_or(until, |row| row.until);
+    // A row without an event only tells how far was looked.
+    let events = rows.into_iter().filter_map(|row| {
+        Some(Row {
+            position: row.position?,
+            epoch: row.epoch?,
+            event_id: row.event_id?,
+            tenant_id: row.tenant_id?,
+            event_type: row.event_type?,
+            entity_id: row.entity_id?,
+            version: row.version?,
+            actor: row.actor?,
+            occurred_at: row.occurred_at?,
             correlation_id: row.correlation_id,
             traceparent: row.traceparent,
-            publisher_partition: row.publisher_partition.ok_or_else(missing)?,
-            document,
-            changes,
-            names: row.names.ok_or_else(missing)?,
-        })?);
-    }
-    Ok((events, reached))
+            publisher_partition: row.publisher_partition?,
+            document: row.document?,
+            changes: row.changes?,
+            names: row.names?,
+        })
+    });
+    Ok((events.collect(), reached))
 }
 
-/// The newest events of all tenants above a position, for those who watch.
-pub(crate) async fn newest(db: impl PgExecutor<'_>, after: i64, limit: i64) -> sqlx::Result<Vec<LogEvent>> {
-    let rows = sqlx::query_as!(
+/// The newest events of all tenants above a position, for those who watch: at most `limit`, and as many as have about `bytes`
+/// together, but always one.
+pub(crate) async fn newest(db: impl PgExecutor<'_>, after: i64, limit: i64, bytes: i64) -> sqlx::Result<Vec<Row>> {
+    sqlx::query_as!(
         Row,
-        r#"SELECT position, epoch, event_id, tenant_id, event_type, entity_id, version, actor, occurred_at, correlation_id,
-            traceparent, publisher_partition, document::text AS "document!", changes::text AS "changes!", names
-        FROM events WHERE position > $1 ORDER BY position LIMIT $2"#,
+        r#"WITH next AS MATERIALIZED (
+            SELECT position, bytes FROM events WHERE position > $1 ORDER BY position LIMIT $2
+        ), fitting AS (
+            SELECT position FROM (SELECT position, sum(bytes) OVER (ORDER BY position) - bytes AS before FROM next) n
+            WHERE before < $3::bigint
+        )
+        SELECT e.position, e.epoch, e.event_id, e.tenant_id, e.event_type, e.entity_id, e.version, e.actor,
+            e.occurred_at, e.correlation_id, e.traceparent, e.publisher_partition, e.document::text AS "document!",
+            e.changes::text AS "changes!", e.names
+        FROM fitting f CROSS JOIN LATERAL (SELECT * FROM events WHERE events.position = f.position OFFSET 0) e
+        ORDER BY f.position"#,
         after,
         limit,
+        bytes,
     )
     .fetch_all(db)
-    .await?;
-    rows.into_iter().map(LogEvent::try_from).collect()
+    .await
 }

@@ -1,6 +1,6 @@
 //! An event as the log keeps it, and as everybody gets it.
 
-use std::fmt;
+use std::{collections::HashMap, fmt};
 
 use chrono::{DateTime, Utc};
 use oms_events::{ClaimCheck, Data, EntityKind, Event, EventType, Metadata, SCHEMA_VERSION};
@@ -79,6 +79,50 @@ pub enum Snapshot {
 impl fmt::Debug for LogEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "LogEvent({} {} v{} at {})", self.event_type, self.entity_id, self.version, self.position)
+    }
+}
+
+/// The events of rows in order, up to the first that makes no sense here: one of a type that only a newer version knows waits
+/// for it.
+///
+/// # Errors
+///
+/// The first one makes no sense already.
+pub(crate) fn readable(rows: Vec<Row>) -> Result<Vec<LogEvent>> {
+    let mut events = Vec::with_capacity(rows.len());
+    for row in rows {
+        match LogEvent::try_from(row) {
+            Ok(event) => events.push(event),
+            Err(error) if events.is_empty() => return Err(error.into()),
+            Err(_) => break,
+        }
+    }
+    Ok(events)
+}
+
+/// The same for partitions, each of which ends with its first event that makes no sense; the others go on.
+///
+/// # Errors
+///
+/// All end at once.
+pub(crate) fn readable_by_partition(rows: Vec<Row>) -> Result<Vec<LogEvent>> {
+    let mut events = Vec::with_capacity(rows.len());
+    let mut ended: HashMap<i16, sqlx::Error> = HashMap::new();
+    for row in rows {
+        let partition = row.publisher_partition;
+        if ended.contains_key(&partition) {
+            continue;
+        }
+        match LogEvent::try_from(row) {
+            Ok(event) => events.push(event),
+            Err(error) => {
+                ended.insert(partition, error);
+            }
+        }
+    }
+    match ended.into_values().next() {
+        Some(error) if events.is_empty() => Err(error.into()),
+        _ => Ok(events),
     }
 }
 

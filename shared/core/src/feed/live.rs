@@ -9,17 +9,18 @@ use std::{
 use sqlx::PgPool;
 use tokio::sync::watch;
 
-use super::FeedEvent;
+use super::{FeedEvent, MAX_EVENTS, PAGE_BYTES};
 use crate::{
     error::{Error, Result},
-    event_log::{EventLog, LogEvent, repository},
+    event_log::{EventLog, LogEvent, readable, repository},
 };
 
 /// The most events of the window, and about the most bytes; who needs older ones reads them from the database.
 const WINDOW_EVENTS: usize = 10_000;
 const WINDOW_BYTES: usize = 32 * 1024 * 1024;
-/// How many events are read at a time.
+/// How many events are read at a time, and about how many bytes.
 const READ: i64 = 1_000;
+const READ_BYTES: i64 = 8 * 1024 * 1024;
 
 /// How far the reader came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,7 +51,7 @@ struct Recent {
     /// Every event above this position is there, up to where the reader came.
     after: i64,
     events: VecDeque<Arc<FeedEvent>>,
-    /// About how many bytes they have.
+    /// About how many bytes they have, as stored and as they are shown.
     bytes: usize,
 }
 
@@ -109,7 +110,10 @@ impl Shared {
                     }
                 }
             }
-            let _ = tokio::time::timeout(self.poll, written.changed()).await;
+            if let Ok(Err(_)) = tokio::time::timeout(self.poll, written.changed()).await {
+                // Nobody writes in this process any more.
+                tokio::time::sleep(self.poll).await;
+            }
             let mut watchers = self.watchers.lock().unwrap_or_else(PoisonError::into_inner);
             if watchers.count == 0 {
                 watchers.read_for = false;
@@ -134,7 +138,7 @@ impl Shared {
             return Ok(());
         };
         while window.until < head.position {
-            let read = repository::newest(&self.pool, window.until, READ).await?;
+            let read = readable(repository::newest(&self.pool, window.until, READ, READ_BYTES).await?)?;
             let Some(last) = read.last() else { break };
             window.until = last.position;
             self.recent
@@ -150,12 +154,12 @@ impl Shared {
 impl Recent {
     fn push(&mut self, events: impl Iterator<Item = Arc<FeedEvent>>) {
         for event in events {
-            self.bytes += event.event.stored_bytes();
+            self.bytes += 2 * event.event.stored_bytes();
             self.events.push_back(event);
         }
         while self.events.len() > WINDOW_EVENTS || (self.bytes > WINDOW_BYTES && self.events.len() > 1) {
             let Some(oldest) = self.events.pop_front() else { break };
-            self.bytes -= oldest.event.stored_bytes();
+            self.bytes -= 2 * oldest.event.stored_bytes();
             self.after = oldest.event.position;
         }
     }
@@ -174,12 +178,11 @@ impl Watched {
         let _ = self.window.wait_for(|window| window.is_some_and(|window| window.until > position)).await;
     }
 
-    /// Events of the window above a position that are wanted, at most `limit`, and how far was looked. None when the window
+    /// Events of the window above a position that are wanted, a page of them, and how far was looked. None when the window
     /// begins later.
     pub(super) fn newer(
         &self,
         position: i64,
-        limit: usize,
         wanted: impl Fn(&LogEvent) -> bool,
     ) -> Option<(Vec<Arc<FeedEvent>>, i64)> {
         let recent = self.shared.recent.read().unwrap_or_else(PoisonError::into_inner);
@@ -187,13 +190,14 @@ impl Watched {
             return None;
         }
         let first = recent.events.partition_point(|event| event.event.position <= position);
-        let (mut newer, mut reached) = (Vec::new(), position);
+        let (mut newer, mut reached, mut room) = (Vec::new(), position, PAGE_BYTES.unsigned_abs());
         for event in recent.events.iter().skip(first) {
-            if newer.len() == limit {
+            if newer.len() == MAX_EVENTS as usize || room == 0 {
                 break;
             }
             reached = event.event.position;
             if wanted(&event.event) {
+                room = room.saturating_sub(event.event.stored_bytes() as u64);
                 newer.push(event.clone());
             }
         }

@@ -5,6 +5,7 @@
 //! so no reader has passed it.
 
 mod live;
+mod session;
 #[cfg(test)]
 mod tests;
 mod token;
@@ -19,6 +20,8 @@ use sqlx::PgPool;
 use tokio::sync::watch;
 use uuid::Uuid;
 
+pub use session::{Beat, Session};
+
 use self::{
     live::{Hub, Watched},
     token::Token,
@@ -27,7 +30,7 @@ use crate::{
     context::{Context, Permission},
     error::{Error, Result},
     event_log::{
-        EventLog, LogEvent,
+        EventLog, LogEvent, readable,
         repository::{self, FeedFilter, Head},
     },
     id::TenantId,
@@ -38,8 +41,11 @@ pub const DEFAULT_EVENTS: u32 = 100;
 /// The greatest page size.
 pub const MAX_EVENTS: u32 = 1_000;
 
-/// About how many bytes the events of one page have together, as stored.
-const PAGE_BYTES: i64 = 4 * 1024 * 1024;
+/// About how many bytes the events of one page have together, as stored: what one reader keeps in hand.
+const PAGE_BYTES: i64 = 1024 * 1024;
+
+/// How long the reader of this process may take for its first look at the log.
+const FIRST_LOOK: Duration = Duration::from_secs(2);
 
 /// Which events a feed shows; all conditions must hold.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -199,8 +205,12 @@ impl Feed {
             entities: Some(filter.entities.as_slice()).filter(|entities| !entities.is_empty()),
             names: Some(names.as_slice()).filter(|names| !names.is_empty()),
         };
-        let (events, reached) =
+        let (rows, reached) =
             repository::page(&self.pool, &question, (after, until), i64::from(limit), PAGE_BYTES).await?;
+        let whole = rows.len();
+        let events = readable(rows)?;
+        // What can't be read waits for a version that can.
+        let reached = events.last().filter(|_| events.len() < whole).map_or(reached, |last| last.position);
         // An old range may have been dropped between the look at the head and the page.
         if repository::head(&self.pool).await?.first_position > after + 1 {
             return Err(Error::ResumeTokenExpired);
@@ -222,15 +232,21 @@ pub struct Watch {
 
 impl Watch {
     /// The next events, as soon as there are any; after `wait` without one an empty page, whose token may be new. A reader
-    /// that is slow, or comes from afar, reads from the database; nothing is kept for it.
+    /// that is slow, or comes from afar, reads from the database: no more than a page is ever kept for it.
     pub async fn next(&mut self, wait: Duration) -> Result<FeedPage> {
-        let deadline = tokio::time::Instant::now() + wait;
+        let now = tokio::time::Instant::now();
+        let deadline = now + wait;
         loop {
-            let window = self.watched.window().await?;
+            // Without a first look of the reader there is nothing to tell yet.
+            let Ok(window) = tokio::time::timeout_at(deadline.max(now + FIRST_LOOK), self.watched.window()).await
+            else {
+                return Ok(FeedPage { events: Vec::new(), resume_token: self.resume_token()?, has_more: false });
+            };
+            let window = window?;
             if window.epoch != self.signer.epoch {
                 return Err(Error::ResumeTokenExpired);
             }
-            let recent = self.watched.newer(self.position, MAX_EVENTS as usize, |event| self.shows(event));
+            let recent = self.watched.newer(self.position, |event| self.shows(event));
             let (events, reached) = match recent {
                 Some(recent) => recent,
                 None => {

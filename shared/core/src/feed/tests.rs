@@ -4,12 +4,12 @@ use oms_events::EventType;
 use serde_json::json;
 use sqlx::{PgPool, postgres::PgPoolOptions};
 
-use super::{EventFilter, FeedPage, Start, Watch};
+use super::{Beat, EventFilter, FeedPage, Session, Start, Watch};
 use crate::{
     Registry,
     context::{Context, Permission, Permissions},
     error::Result,
-    fixture::{caller, caller_of, code, created, deleted, link, linked, object, patched, registry},
+    fixture::{caller, caller_of, code, created, deleted, link, linked, object, patched, registry, with},
 };
 
 const SOON: Duration = Duration::from_secs(20);
@@ -190,9 +190,8 @@ async fn a_watch_sees_what_another_process_commits_and_what_commits_late(pool: P
     assert_eq!(page.events[0].0.event.actor, "late");
 }
 
-/// However many watch, one reads.
 #[sqlx::test(migrator = "crate::postgres::MIGRATOR")]
-async fn a_hundred_watchers_ask_the_database_as_often_as_one(pool: PgPool) {
+async fn a_hundred_watchers_share_each_event_and_its_json(pool: PgPool) {
     let options = pool.connect_options().as_ref().clone().application_name("watched");
     let watched = PgPoolOptions::new().max_connections(5).connect_with(options).await.unwrap();
     let (oms, writer) = (registry(&watched), registry(&pool));
@@ -221,4 +220,63 @@ async fn an_event_that_can_not_be_read_does_not_end_the_feed(pool: PgPool) {
         page.events.iter().map(|(event, _)| serde_json::from_str(event.json().unwrap()).unwrap()).collect();
     let checked: Vec<bool> = read.iter().map(|event| event.data.claim_check.is_some()).collect();
     assert_eq!(checked, [false, true, false, false, false]);
+}
+
+/// The beats of a session until its end: events as positions, what else as letters.
+async fn beats(session: &mut Session) -> Vec<String> {
+    let mut beats = Vec::new();
+    while let Some(beat) = session.next().await.unwrap() {
+        beats.push(match beat {
+            Beat::Open(_) => "open".to_owned(),
+            Beat::Event(event, _) => event.event.position.to_string(),
+            Beat::Alive(_) => "alive".to_owned(),
+            Beat::End(_) => "end".to_owned(),
+        });
+    }
+    beats
+}
+
+#[sqlx::test(migrator = "crate::postgres::MIGRATOR")]
+async fn a_session_without_time_tells_what_is_there_and_ends_even_when_it_is_behind(pool: PgPool) {
+    let oms = registry(&pool);
+    history(&oms).await;
+    let open = async |start: &Start| {
+        let all = EventFilter::default();
+        Session::open(&oms.feed, &caller(), all, start, Duration::ZERO).await.unwrap()
+    };
+    assert_eq!(beats(&mut open(&Start::Earliest).await).await, ["open", "1", "2", "3", "4", "5", "end"]);
+    assert_eq!(beats(&mut open(&Start::Latest).await).await, ["open", "end"]);
+
+    // More than a page: the end comes first, with a token that goes on.
+    let types: Vec<_> =
+        (0..40).map(|n| with(object(&format!("T{n}")), json!({"description": "x".repeat(60_000)}))).collect();
+    oms.object_types.create_batch(&caller(), &types).await.unwrap();
+    let (mut start, mut seen, mut sessions) = (Start::Earliest, Vec::new(), 0);
+    while seen.len() < 45 {
+        let mut session = open(&start).await;
+        while let Some(beat) = session.next().await.unwrap() {
+            match beat {
+                Beat::Event(event, _) => seen.push(event.event.position),
+                Beat::End(token) => start = Start::After(token),
+                Beat::Open(_) | Beat::Alive(_) => {}
+            }
+        }
+        sessions += 1;
+    }
+    assert_eq!(seen, (1..=45).collect::<Vec<i64>>());
+    assert!(sessions > 1, "two megabytes came at once");
+}
+
+#[sqlx::test(migrator = "crate::postgres::MIGRATOR")]
+async fn a_session_ends_with_the_token_of_its_caller_and_with_the_server(pool: PgPool) {
+    let oms = registry(&pool);
+    let expired = Context { expires_at: Some(chrono::Utc::now()), ..caller() };
+    let hour = Duration::from_secs(3_600);
+    let mut session = Session::open(&oms.feed, &expired, EventFilter::default(), &Start::Latest, hour).await.unwrap();
+    assert_eq!(beats(&mut session).await, ["open", "end"]);
+
+    let mut session = Session::open(&oms.feed, &caller(), EventFilter::default(), &Start::Latest, hour).await.unwrap();
+    assert!(matches!(session.next().await.unwrap(), Some(Beat::Open(_))));
+    oms.feed.end();
+    assert_eq!(beats(&mut session).await, ["end"]);
 }

@@ -92,3 +92,29 @@ async fn a_cache_write_that_was_lost_is_repeated_from_the_log(pool: PgPool) {
     oms.repeat_cache_writes(&super::all(&pool).await).await;
     assert!(oms.object_types.get(&caller(), &name).await.is_err(), "deleted");
 }
+
+/// As during a deployment: another version writes what this one does not know.
+#[sqlx::test(migrator = "crate::postgres::MIGRATOR")]
+async fn an_event_of_an_unknown_type_waits_and_other_partitions_go_on(pool: PgPool) {
+    let oms = registry(&pool);
+    let types: Vec<_> = (0..100).map(|n| object(&format!("T{n}"))).collect();
+    oms.object_types.create_batch(&caller(), &types).await.unwrap();
+    oms.events.sequence().await.unwrap();
+    let rename = "UPDATE events SET event_type = 'ObjectTypeMerged' WHERE position = 50 RETURNING publisher_partition";
+    let partition: i16 = sqlx::query_scalar(rename).fetch_one(&pool).await.unwrap();
+    let mut claims = oms.events.claimer().await.unwrap();
+    let claimed = claims.claim(16).await.unwrap();
+    let events = claims.next(&claimed, 1_000).await.unwrap();
+    let behind = |event: &&crate::event_log::LogEvent| event.partition == partition && event.position >= 50;
+    assert_eq!(events.iter().filter(behind).count(), 0);
+    assert!(events.iter().any(|event| event.position > 50));
+    let reached: Vec<_> = events.iter().map(|event| (event.partition, event.position)).collect();
+    claims.advance(&reached).await.unwrap();
+    assert!(claims.next(&claimed, 1_000).await.is_err(), "only what waits is left");
+    claims.close().await;
+
+    let feed = oms.feed.page(&caller(), &Default::default(), &crate::feed::Start::Earliest, 1_000).await.unwrap();
+    assert_eq!((feed.events.len(), feed.has_more), (49, true), "the feed waits too, and has no gap");
+    let after = crate::feed::Start::After(feed.resume_token);
+    assert!(oms.feed.page(&caller(), &Default::default(), &after, 1_000).await.is_err());
+}

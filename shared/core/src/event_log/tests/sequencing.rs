@@ -125,10 +125,9 @@ async fn a_transaction_that_commits_late_gets_a_late_position_and_is_not_skipped
 async fn ranges_are_made_ahead_and_dropped_when_they_are_old_and_published(pool: PgPool) {
     let oms = registry(&pool);
     // Ranges of ten positions in place of the first, empty ones.
-    sqlx::raw_sql("DROP TABLE events_from_1, events_from_1000001; UPDATE event_log_head SET ranges_end = 1; SELECT extend_event_ranges(10, 2)")
-        .execute(&pool)
-        .await
-        .unwrap();
+    let small =
+        "DROP TABLE events_from_1, events_from_1000001; DELETE FROM event_ranges; SELECT extend_event_ranges(10, 2)";
+    sqlx::raw_sql(small).execute(&pool).await.unwrap();
     let types: Vec<_> = (0..15).map(|n| object(&format!("T{n}"))).collect();
     oms.object_types.create_batch(&caller(), &types).await.unwrap();
     oms.events.sequence().await.unwrap();
@@ -157,7 +156,54 @@ async fn ranges_are_made_ahead_and_dropped_when_they_are_old_and_published(pool:
     assert_eq!(all(&pool).await.first().unwrap().position, 11);
     let first: i64 = sqlx::query_scalar("SELECT first_position FROM event_log_head").fetch_one(&pool).await.unwrap();
     assert_eq!(first, 11);
-    let free: i64 =
-        sqlx::query_scalar("SELECT ranges_end - position - 1 FROM event_log_head").fetch_one(&pool).await.unwrap();
+    let free = "SELECT (SELECT max(end_position) FROM event_ranges) - position - 1 FROM event_log_head";
+    let free: i64 = sqlx::query_scalar(free).fetch_one(&pool).await.unwrap();
     assert!(free >= 1_000_000, "{free}");
+}
+
+#[sqlx::test(migrator = "crate::postgres::MIGRATOR")]
+async fn the_sweep_keeps_two_ranges_ahead_and_drops_what_is_old(pool: PgPool) {
+    let oms = registry(&pool);
+    let small =
+        "DROP TABLE events_from_1, events_from_1000001; DELETE FROM event_ranges; SELECT extend_event_ranges(10, 2)";
+    sqlx::raw_sql(small).execute(&pool).await.unwrap();
+    let types: Vec<_> = (0..12).map(|n| object(&format!("T{n}"))).collect();
+    oms.object_types.create_batch(&caller(), &types).await.unwrap();
+    oms.sweep().await.unwrap();
+    let age = "UPDATE events SET sequenced_at = now() - interval '8 days'";
+    sqlx::query(age).execute(&pool).await.unwrap();
+    oms.sweep().await.unwrap();
+    assert_eq!(all(&pool).await.len(), 12, "nothing was published yet");
+    oms.events.forgo_publishing().await.unwrap();
+    oms.sweep().await.unwrap();
+    assert_eq!(all(&pool).await.len(), 2, "the full range is old and published");
+    let ranges: Vec<(i64,)> =
+        sqlx::query_as("SELECT first_position FROM event_ranges ORDER BY 1").fetch_all(&pool).await.unwrap();
+    assert_eq!(ranges.len(), 3, "the current one and two ahead: {ranges:?}");
+}
+
+/// Large rows take fewer at a time, whatever a statement may take.
+#[sqlx::test(migrator = "crate::postgres::MIGRATOR")]
+async fn a_backlog_of_large_rows_is_moved_in_parts(pool: PgPool) {
+    let oms = registry(&pool);
+    // Random text, which does not get smaller when it is stored.
+    let fill = r#"INSERT INTO outbox (tenant_id, event_type, entity_kind, entity_id, version, actor, document)
+        SELECT 'acme', 'ObjectTypeCreated', 'object_type', gen_random_uuid(), 1, 'ada', jsonb_build_object('definition',
+            jsonb_build_object('name', 'T' || n, 'description', (SELECT string_agg(gen_random_uuid()::text, '')
+                FROM generate_series(1, 30000) WHERE n > 0)))
+        FROM generate_series(1, 40) n"#;
+    sqlx::query(fill).execute(&pool).await.unwrap();
+    assert_eq!(oms.events.sequence().await.unwrap(), 40);
+    let transactions: i64 =
+        sqlx::query_scalar("SELECT count(DISTINCT xmin::text) FROM events").fetch_one(&pool).await.unwrap();
+    assert!(transactions > 1, "all at once");
+    let positions: Vec<i64> =
+        sqlx::query_scalar("SELECT position FROM events ORDER BY 1").fetch_all(&pool).await.unwrap();
+    assert_eq!(positions, (1..=40).collect::<Vec<i64>>());
+
+    let mut claims = oms.events.claimer().await.unwrap();
+    let claimed = claims.claim(16).await.unwrap();
+    let taken = claims.next(&claimed, 1_000).await.unwrap().len();
+    assert!((1..30).contains(&taken), "{taken} events of a megabyte each were taken at once");
+    claims.close().await;
 }

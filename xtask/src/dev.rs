@@ -10,8 +10,8 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::environment::{Environment, Services, answers, get};
 use crate::process::Started;
-use crate::services::log_tail;
-use crate::state::Dev;
+use crate::services::{KAFKA, log_tail};
+use crate::state::{Dev, Run};
 use crate::token::{ROLES, Subject, sign};
 use crate::{interrupt, ports, wait};
 
@@ -32,7 +32,7 @@ pub fn dev(kafka: bool) -> Result<()> {
 }
 
 /// Brings everything up in the background, with `kafka` Apache Kafka too, and returns once the server is ready.
-pub fn up(kafka: bool) -> Result<()> {
+pub fn up(mut kafka: bool) -> Result<()> {
     let environment = Environment::open("up")?;
     let _lock = environment.state.lock()?;
     if let Some(run) = environment.running()? {
@@ -40,6 +40,9 @@ pub fn up(kafka: bool) -> Result<()> {
             && let Some(dev) = environment.state.dev()?
             && answers(&format!("{}/health/ready", dev.http_url))
         {
+            if kafka && !runs_kafka(&run) {
+                bail!("it is up already, without Apache Kafka; run `cargo xtask down` first, then this again");
+            }
             announce(&dev, "It was up already; `cargo xtask down` and `up` start the current code.");
             return Ok(());
         }
@@ -48,11 +51,18 @@ pub fn up(kafka: bool) -> Result<()> {
             environment.refuse_when_running()?;
         }
         eprintln!("Parts of the environment have died: starting it anew");
+        // Events that wait for Apache Kafka must not go into a mock cluster that forgets them.
+        kafka |= runs_kafka(&run);
         environment.stop()?;
     }
     let (dev, _server) = start(&environment, kafka, Some("server.log"))?;
     announce(&dev, "`cargo xtask down` ends it; the logs are in .oms.");
     Ok(())
+}
+
+/// Whether Apache Kafka is, or was, part of it.
+fn runs_kafka(run: &Run) -> bool {
+    run.processes.iter().any(|process| process.name == KAFKA)
 }
 
 /// Ends the environment of `dev`, `up` or `lambda`. `purge` removes its data too.

@@ -18,6 +18,8 @@ const REDIS_PORT: u16 = 16_379;
 const KAFKA_PORT: u16 = 19_092;
 const MOTO_PORT: u16 = 15_000;
 const DATABASE: &str = "oms";
+/// What a program exits with when its configuration is wrong, by sysexits.h.
+const CONFIGURATION: i32 = 78;
 
 /// The environment of one checkout, as one command sees it.
 #[derive(Debug)]
@@ -111,6 +113,9 @@ impl Environment {
             jwt_secret: self.state.jwt_secret()?,
         };
         let status = interrupt::run(services.environment_of(&mut self.server()?).arg("migrate"))?;
+        if status.code() == Some(CONFIGURATION) {
+            bail!("the configuration is wrong, see above; change these settings, then run this again");
+        }
         if !status.success() {
             bail!(
                 "the migrations failed (see above); mend them and run this again, \

@@ -58,7 +58,7 @@ struct Problem {
 
 #[derive(Deserialize)]
 struct Fault {
-    #[serde(default)]
+    #[serde(default, alias = "parameter", alias = "header")]
     pointer: String,
     #[serde(default)]
     code: String,

@@ -151,3 +151,86 @@ fn decompressed(compressed: &[u8]) -> io::Result<Vec<u8>> {
     decoder.read_to_end(&mut value)?;
     if decoder.limit() == 0 { Err(io::Error::other("it is too large")) } else { Ok(value) }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// What SQS takes.
+    const LIMIT: usize = 262_144;
+
+    fn record<'a>(value: Option<&'a [u8]>, headers: &'a [(String, Vec<u8>)]) -> DeadRecord<'a> {
+        let (topic, reason, key) = ("oms-events", "too large", Some("key\u{ffff}".as_bytes()));
+        DeadRecord { topic, partition: 3, offset: 15, timestamp: None, reason, key, value, headers }
+    }
+
+    fn read(record: &DeadRecord<'_>) -> DeadLetter {
+        let message = record.to_message(LIMIT).unwrap();
+        assert!(message.len() <= LIMIT && !message.contains(['\u{fffe}', '\u{ffff}']), "SQS takes it");
+        serde_json::from_str(&message).unwrap()
+    }
+
+    /// Bytes that nothing compresses, below a bound.
+    fn noise(count: usize, bound: u64) -> Vec<u8> {
+        let mut state = 1_u64;
+        let mut next = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            u8::try_from((state >> 33) % bound).unwrap()
+        };
+        (0..count).map(|_| next()).collect()
+    }
+
+    #[test]
+    fn a_value_comes_back_as_it_was_whatever_it_is() {
+        let headers = [("event-type".to_owned(), b"X".to_vec()), ("event-type".to_owned(), b"Y".to_vec())];
+        let quotes = json!({ "description": "\"".repeat(122_860) }).to_string();
+        let printable: String = noise(220_000, 95).into_iter().map(|byte| char::from(b' ' + byte)).collect();
+        let printable = json!({ "description": printable }).to_string();
+        for (value, encoding) in [
+            (None, Encoding::None),
+            (Some(&b""[..]), Encoding::Utf8),
+            (Some("{\"a\":\"\u{fffe}\u{1}\"}".as_bytes()), Encoding::Utf8),
+            (Some(b"\xff"), Encoding::Base64),
+            (Some(&vec![0xff; 245_760]), Encoding::Gzip),
+            (Some(quotes.as_bytes()), Encoding::Gzip),
+            (Some(printable.as_bytes()), Encoding::Utf8),
+        ] {
+            let letter = read(&record(value, &headers));
+            assert_eq!(letter.encoding, encoding);
+            assert!(letter.decoded_value().unwrap().as_deref() == value, "{encoding:?}");
+            assert_eq!(letter.decoded_headers().unwrap(), headers[..1]);
+            assert_eq!(letter.key.as_deref(), Some("key\u{ffff}"));
+        }
+    }
+
+    #[test]
+    fn a_letter_that_is_too_large_says_where_the_record_is() {
+        let value = noise(300_000, 256);
+        let headers = [("event-type".to_owned(), b"X".to_vec())];
+        let letter = read(&record(Some(&value), &headers));
+        let expected = json!({
+            "topic": "oms-events", "partition": 3, "offset": 15, "timestamp": null, "reason": "too large",
+            "key": "key\u{ffff}", "value": null, "encoding": "omitted", "headers": { "event-type": "WA==" },
+        });
+        assert_eq!(serde_json::to_value(&letter).unwrap(), expected);
+        assert!(matches!(letter.decoded_value(), Err(Undecodable::Omitted)));
+        let headers = [("event-type".to_owned(), vec![0; 200_000])];
+        let letter = read(&record(Some(&value), &headers));
+        assert_eq!((letter.headers.len(), letter.key, letter.offset), (0, None, 15));
+    }
+
+    #[test]
+    fn a_spoiled_letter_is_an_error() {
+        let mut letter = read(&record(Some(&[0xff; 300_000]), &[]));
+        let whole = letter.value.take();
+        assert!(matches!(letter.decoded_value(), Err(Undecodable::Missing)));
+        letter.value = Some("%".to_owned());
+        assert!(matches!(letter.decoded_value(), Err(Undecodable::Base64(_))));
+        letter.value = whole.map(|text| text[..text.len() / 8 * 4].to_owned());
+        assert!(matches!(letter.decoded_value(), Err(Undecodable::Gzip(_))));
+        let without_encoding = json!({ "topic": "t", "partition": 0, "offset": 0, "reason": "", "value": "" });
+        assert!(serde_json::from_value::<DeadLetter>(without_encoding).is_err());
+    }
+}

@@ -11,8 +11,7 @@ use crate::{record::Record, relay::Outcome};
 /// A batch of records, by partition.
 #[derive(Debug, Clone, Default, Deserialize)]
 pub struct KafkaEvent {
-    /// By `<topic>-<partition>`.
-    #[serde(default)]
+    /// By `<topic>-<partition>`. What has none comes from another trigger, and is refused.
     records: HashMap<String, Vec<Message>>,
 }
 

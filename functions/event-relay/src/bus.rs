@@ -5,13 +5,12 @@ use aws_sdk_eventbridge::{
     primitives::DateTime,
     types::{PutEventsRequestEntry, PutEventsResultEntry},
 };
-use futures::{StreamExt, stream};
 use oms_events::SOURCE;
 
 use crate::{
-    config::{CALLS_IN_FLIGHT, EVENTBRIDGE_MAX_BYTES, EVENTBRIDGE_MAX_ENTRIES},
+    config::{EVENTBRIDGE_MAX_BYTES, EVENTBRIDGE_MAX_ENTRIES},
     deliver::{Carrier, Delivery, Entry, deliver},
-    gate::{CallError, Gate},
+    gate::{CallError, Gate, side_by_side},
     pack::pack,
     record::Relayable,
 };
@@ -38,14 +37,11 @@ impl Bus<'_> {
             async move {
                 let batch: Vec<&Relayable> = indices.iter().map(|&index| events[index]).collect();
                 let answers = deliver(self, &batch).await;
-                (indices, answers)
+                indices.into_iter().zip(answers).collect::<Vec<_>>()
             }
         });
-        let mut answered = stream::iter(calls).buffer_unordered(CALLS_IN_FLIGHT);
-        while let Some((indices, answers)) = answered.next().await {
-            for (index, answer) in indices.into_iter().zip(answers) {
-                deliveries[index] = answer;
-            }
+        for (index, answer) in side_by_side(calls.collect()).await.into_iter().flatten() {
+            deliveries[index] = answer;
         }
         deliveries
     }

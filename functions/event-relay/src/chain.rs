@@ -2,15 +2,19 @@
 
 use std::collections::HashMap;
 
+use oms_events::DeadRecord;
+
 use crate::record::{Place, Relayable};
 
 /// What became of an event so far.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Fate {
     /// Nothing speaks against it.
     Open,
     /// It was relayed before.
     Repeat,
+    /// It will never be taken, for this reason, and is no dead letter yet.
+    Refused(String),
     /// It will never be taken, and is a dead letter.
     Buried,
     /// It should come back.
@@ -23,6 +27,15 @@ pub(crate) struct Step {
     /// Where it stands in the batch.
     pub(crate) arrival: usize,
     pub(crate) fate: Fate,
+}
+
+impl Step {
+    fn dead(&self) -> Option<DeadRecord<'_>> {
+        match &self.fate {
+            Fate::Refused(reason) => Some(self.event.dead(reason)),
+            _ => None,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -84,9 +97,23 @@ impl Chain {
         self.sound().iter().enumerate().filter_map(open).collect::<Vec<_>>().into_iter()
     }
 
-    /// Whether there is no failure before a step.
-    pub(crate) fn reaches(&self, step: usize) -> bool {
-        step < self.sound().len()
+    /// The dead letters to be of events whose mark then moves past them. Those after a failure come back anyway, and
+    /// would be two letters.
+    pub(crate) fn refused(&self) -> Vec<DeadRecord<'_>> {
+        self.unburied().filter(|(_, step)| !step.event.redriven).filter_map(|(_, step)| step.dead()).collect()
+    }
+
+    /// The same of redriven events: no mark tells that they were letters already.
+    pub(crate) fn refused_again(&self) -> Vec<DeadRecord<'_>> {
+        self.unburied().filter(|(_, step)| step.event.redriven).filter_map(|(_, step)| step.dead()).collect()
+    }
+
+    /// Notes that the first so many of `refused` are letters now. The next one should come back.
+    pub(crate) fn bury(&mut self, safe: usize) {
+        let refused = self.unburied().filter(|(_, step)| !step.event.redriven).map(|(index, _)| index);
+        for (count, index) in refused.take(safe + 1).collect::<Vec<_>>().into_iter().enumerate() {
+            self.steps[index].fate = if count < safe { Fate::Buried } else { Fate::Failed };
+        }
     }
 
     /// The step that the mark may move to: the highest before the first failure.
@@ -100,6 +127,10 @@ impl Chain {
     pub(crate) fn coming_back(&self) -> impl Iterator<Item = &Relayable> {
         let rest = &self.steps[self.sound().len()..];
         rest.iter().filter(|step| step.fate != Fate::Repeat).map(|step| &step.event)
+    }
+
+    fn unburied(&self) -> impl Iterator<Item = (usize, &Step)> {
+        self.sound().iter().enumerate().filter(|(_, step)| matches!(step.fate, Fate::Refused(_)))
     }
 
     fn sound(&self) -> &[Step] {

@@ -49,7 +49,9 @@ pub(crate) async fn deliver<C: Carrier>(carrier: &C, events: &[&Relayable]) -> V
                 Ok(entries) => {
                     let last = attempt + 1 == ENTRY_ATTEMPTS;
                     let mut again = Vec::new();
-                    // A short answer leaves the rest failed.
+                    if entries.len() < left.len() {
+                        tracing::warn!(service = C::SERVICE, "the answer is short of entries: the rest has failed");
+                    }
                     for (&index, entry) in left.iter().zip(entries) {
                         match entry {
                             Entry::Accepted => deliveries[index] = Delivery::Accepted,

@@ -8,8 +8,11 @@ use std::{
 };
 
 use aws_sdk_sqs::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use futures::{StreamExt, stream};
 use tokio::time::{Instant, sleep, timeout_at};
 use uuid::Uuid;
+
+use crate::config::CALLS_IN_FLIGHT;
 
 /// No call is started so short before the deadline: what is running needs the time to end.
 const LAST_START: Duration = Duration::from_secs(2);
@@ -110,6 +113,16 @@ fn is_refusal(code: Option<&str>, status: u16) -> bool {
                     | "RequestEntityTooLargeException"
             )
         )
+}
+
+/// Makes calls side by side, not too many at once; the answers are in the order of the calls. It takes them as a vector,
+/// since a lazy iterator over what is borrowed keeps rustc from proving that the future is `Send`.
+pub(crate) async fn side_by_side<C: Future>(calls: Vec<C>) -> Vec<C::Output> {
+    let numbered: Vec<_> =
+        calls.into_iter().enumerate().map(|(index, call)| async move { (index, call.await) }).collect();
+    let mut answers: Vec<_> = stream::iter(numbered).buffer_unordered(CALLS_IN_FLIGHT).collect().await;
+    answers.sort_unstable_by_key(|&(index, _)| index);
+    answers.into_iter().map(|(_, answer)| answer).collect()
 }
 
 /// Waits before attempt 1, 2, ... of something: longer each time, with full jitter, so that those who failed together

@@ -11,11 +11,9 @@ use aws_sdk_dynamodb::{
     operation::update_item::UpdateItemError,
     types::{AttributeValue, KeysAndAttributes},
 };
-use futures::{StreamExt, stream};
 
 use crate::{
-    config::CALLS_IN_FLIGHT,
-    gate::{CallError, Gate, back_off},
+    gate::{CallError, Gate, back_off, side_by_side},
     record::Place,
 };
 
@@ -47,8 +45,8 @@ pub(crate) struct Move<'a> {
 impl Marks<'_> {
     /// The marks of entities, none where nothing was relayed yet. An entity that isn't in the answer could not be read.
     pub(crate) async fn read(&self, entities: &[&str]) -> HashMap<String, Option<Place>> {
-        let chunks = entities.chunks(MAX_KEYS).map(|chunk| self.read_chunk(chunk));
-        stream::iter(chunks).buffer_unordered(CALLS_IN_FLIGHT).collect::<Vec<_>>().await.into_iter().flatten().collect()
+        let chunks = entities.chunks(MAX_KEYS).map(|chunk| self.read_chunk(chunk)).collect();
+        side_by_side(chunks).await.into_iter().flatten().collect()
     }
 
     async fn read_chunk(&self, entities: &[&str]) -> HashMap<String, Option<Place>> {
@@ -100,7 +98,7 @@ impl Marks<'_> {
 
     /// Moves marks; says of each, in order, whether it is there now. A mark that is further already stays.
     pub(crate) async fn write(&self, moves: &[Move<'_>]) -> Vec<bool> {
-        stream::iter(moves.iter().map(|next| self.write_one(next))).buffered(CALLS_IN_FLIGHT).collect().await
+        side_by_side(moves.iter().map(|next| self.write_one(next)).collect()).await
     }
 
     async fn write_one(&self, next: &Move<'_>) -> bool {

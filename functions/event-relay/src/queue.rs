@@ -7,12 +7,11 @@ use aws_sdk_sqs::{
     error::BuildError,
     types::{MessageAttributeValue, SendMessageBatchRequestEntry},
 };
-use futures::{StreamExt, stream};
 
 use crate::{
-    config::{CALLS_IN_FLIGHT, SQS_MAX_BYTES, SQS_MAX_ENTRIES},
+    config::{SQS_MAX_BYTES, SQS_MAX_ENTRIES},
     deliver::{Carrier, Delivery, Entry, deliver},
-    gate::{CallError, Gate},
+    gate::{CallError, Gate, side_by_side},
     pack::pack,
     record::Relayable,
 };
@@ -67,7 +66,7 @@ impl Queue<'_> {
                 groups.into_iter().zip(answers).collect::<Vec<_>>()
             }
         });
-        stream::iter(calls).buffer_unordered(CALLS_IN_FLIGHT).collect::<Vec<_>>().await.into_iter().flatten().collect()
+        side_by_side(calls.collect()).await.into_iter().flatten().collect()
     }
 }
 

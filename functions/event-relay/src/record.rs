@@ -3,12 +3,9 @@
 use std::str;
 
 use oms_core::id::TenantId;
-use oms_events::{Event, EventType, SCHEMA_VERSION};
+use oms_events::{DeadRecord, Event, EventType, REDRIVEN, SCHEMA_VERSION};
 use serde::de::IgnoredAny;
 use uuid::Uuid;
-
-/// The header of what came back from the dead letters.
-const REDRIVEN: &str = "redriven";
 
 /// One message of Kafka, wherever it was consumed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +30,19 @@ impl Record {
     fn header(&self, name: &str) -> Option<&[u8]> {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_slice())
     }
+
+    fn dead<'a>(&'a self, value: Option<&'a [u8]>, reason: &'a str) -> DeadRecord<'a> {
+        DeadRecord {
+            topic: &self.topic,
+            partition: self.partition,
+            offset: self.offset,
+            timestamp: self.timestamp,
+            reason,
+            key: self.key.as_deref(),
+            value,
+            headers: &self.headers,
+        }
+    }
 }
 
 /// A record that holds an event.
@@ -56,6 +66,11 @@ impl Relayable {
     /// Where the event stands among those of its entity.
     pub(crate) fn place(&self) -> Place {
         Place { epoch: self.event.metadata.epoch, version: i64::from(self.event.data.version) }
+    }
+
+    /// As a dead letter has it.
+    pub(crate) fn dead<'a>(&'a self, reason: &'a str) -> DeadRecord<'a> {
+        self.record.dead(Some(self.detail.as_bytes()), reason)
     }
 
     pub(crate) fn id(&self) -> Uuid {
@@ -85,6 +100,13 @@ pub(crate) struct Poison {
     /// The record, with its value.
     pub(crate) record: Record,
     pub(crate) reason: String,
+}
+
+impl Poison {
+    /// As a dead letter has it.
+    pub(crate) fn dead(&self) -> DeadRecord<'_> {
+        self.record.dead(self.record.value.as_deref(), &self.reason)
+    }
 }
 
 /// Why a record can never pass.

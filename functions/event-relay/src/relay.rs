@@ -1,11 +1,12 @@
 //! One batch, from records to what should come back.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     time::{Duration, Instant},
 };
 
 use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
+use oms_events::DeadRecord;
 
 use crate::{
     batch::{BatchResponse, KafkaEvent},
@@ -15,7 +16,7 @@ use crate::{
     deliver::Delivery,
     gate::Gate,
     marks::{Marks, Move},
-    poison::{DeadLetter, DeadLetters},
+    poison::DeadLetters,
     queue::Queue,
     record::{self, Poison, Record, Relayable},
 };
@@ -59,6 +60,12 @@ pub struct Failure {
 impl From<&Record> for Failure {
     fn from(record: &Record) -> Self {
         Self { topic: record.topic.clone(), partition: record.partition, offset: record.offset }
+    }
+}
+
+impl From<&DeadRecord<'_>> for Failure {
+    fn from(record: &DeadRecord<'_>) -> Self {
+        Self { topic: record.topic.to_owned(), partition: record.partition, offset: record.offset }
     }
 }
 
@@ -159,11 +166,13 @@ impl<'a> Batch<'a> {
         self.read_marks(&mut chains).await;
         self.put_on_bus(&mut chains).await;
         self.queue_in_order(&mut chains).await;
+        self.bury_refused(&mut chains).await;
         self.move_marks(&mut chains).await;
         self.outcome.failures =
             chains.iter().flat_map(Chain::coming_back).map(|event| (&event.record).into()).collect();
-        self.bury(&poison).await;
+        self.bury_unmarked(&poison, &chains).await;
         self.outcome.failures.sort_unstable();
+        self.outcome.failures.dedup();
         self.outcome
     }
 
@@ -186,7 +195,7 @@ impl<'a> Batch<'a> {
         let events: Vec<&Relayable> = open.iter().map(|&(chain, step)| &chains[chain].steps[step].event).collect();
         let deliveries = self.bus.put(&events).await;
         self.outcome.relayed += accepted(&deliveries);
-        self.apply(chains, open.into_iter().zip(deliveries).collect()).await;
+        apply(chains, open.into_iter().zip(deliveries));
     }
 
     /// What the bus has taken follows into the FIFO queue.
@@ -200,32 +209,16 @@ impl<'a> Batch<'a> {
             .collect();
         let deliveries: Vec<Delivery> = queue.send_groups(&groups).await.into_iter().flatten().collect();
         self.outcome.queued += accepted(&deliveries);
-        self.apply(chains, steps.into_iter().flatten().zip(deliveries).collect()).await;
+        apply(chains, steps.into_iter().flatten().zip(deliveries));
     }
 
-    /// Notes what became of events. What is refused becomes a dead letter; it fails when the letter isn't safe.
-    async fn apply(&mut self, chains: &mut [Chain], answers: Vec<((usize, usize), Delivery)>) {
-        let mut refused = Vec::new();
-        for ((chain, step), delivery) in answers {
-            match delivery {
-                Delivery::Accepted => {}
-                Delivery::Refused(reason) => refused.push((chain, step, reason)),
-                Delivery::Failed => chains[chain].steps[step].fate = Fate::Failed,
-            }
-        }
-        // After a failure it comes back anyway, and would be two letters.
-        refused.retain(|&(chain, step, _)| chains[chain].reaches(step));
-        let letters: Vec<DeadLetter<'_>> = refused
-            .iter()
-            .map(|(chain, step, reason)| {
-                let event = &chains[*chain].steps[*step].event;
-                DeadLetter { record: &event.record, value: Some(event.detail.as_bytes()), reason }
-            })
-            .collect();
-        let safe = self.dead_letters.send(&letters).await;
-        for (&(chain, step, _), safe) in refused.iter().zip(safe) {
-            chains[chain].steps[step].fate = if safe { Fate::Buried } else { Fate::Failed };
-            self.outcome.poisoned += u64::from(safe);
+    /// Makes dead letters of refused events, once nothing but their marks can fail before them, and before the marks
+    /// pass them. What comes after a letter that isn't safe fails with it.
+    async fn bury_refused(&mut self, chains: &mut [Chain]) {
+        let safe = self.dead_letters.send(chains.iter().map(Chain::refused).collect()).await;
+        for (chain, safe) in chains.iter_mut().zip(safe) {
+            chain.bury(safe);
+            self.outcome.poisoned += safe as u64;
         }
     }
 
@@ -249,31 +242,69 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// Sends records without an event to the dead letters. Those after a failure of their partition come back anyway,
-    /// and would be two letters.
-    async fn bury(&mut self, poison: &[Poison]) {
-        let mut first: HashMap<(&str, i32), i64> = HashMap::new();
-        let failures = std::mem::take(&mut self.outcome.failures);
-        for failure in &failures {
-            let lowest = first.entry((&failure.topic, failure.partition)).or_insert(failure.offset);
-            *lowest = failure.offset.min(*lowest);
+    /// Makes dead letters of what no mark knows: records without an event, and redriven events that are refused again.
+    /// A partition that starts again brings all of them, so they go last, and in each partition in order up to the
+    /// first failure.
+    async fn bury_unmarked(&mut self, poison: &[Poison], chains: &[Chain]) {
+        let mut partitions: BTreeMap<(&str, i32), Vec<DeadRecord<'_>>> = BTreeMap::new();
+        for record in poison.iter().map(Poison::dead).chain(chains.iter().flat_map(Chain::refused_again)) {
+            partitions.entry((record.topic, record.partition)).or_default().push(record);
         }
-        let (now, later): (Vec<&Poison>, Vec<&Poison>) = poison.iter().partition(|Poison { record, .. }| {
-            first.get(&(record.topic.as_str(), record.partition)).is_none_or(|&lowest| record.offset < lowest)
-        });
-        let letters: Vec<DeadLetter<'_>> = now
-            .iter()
-            .map(|Poison { record, reason }| DeadLetter { record, value: record.value.as_deref(), reason })
-            .collect();
-        let safe = self.dead_letters.send(&letters).await;
-        self.outcome.poisoned += safe.iter().map(|&safe| u64::from(safe)).sum::<u64>();
-        let unsafe_ones = now.into_iter().zip(safe).filter(|(_, safe)| !safe).map(|(poison, _)| poison);
-        let back: Vec<Failure> = unsafe_ones.chain(later).map(|poison| (&poison.record).into()).collect();
-        self.outcome.failures = failures;
-        self.outcome.failures.extend(back);
+        let mut lowest: HashMap<(&str, i32), i64> = HashMap::new();
+        for Failure { topic, partition, offset } in &self.outcome.failures {
+            let lowest = lowest.entry((topic, *partition)).or_insert(*offset);
+            *lowest = *offset.min(lowest);
+        }
+        let mut runs = Vec::new();
+        for (partition, records) in &mut partitions {
+            records.sort_unstable_by_key(|record| record.offset);
+            let end = lowest.get(partition).copied().unwrap_or(i64::MAX);
+            runs.push(records[..records.partition_point(|record| record.offset < end)].to_vec());
+        }
+        let safe = self.dead_letters.send(runs).await;
+        for (records, safe) in partitions.values().zip(safe) {
+            self.outcome.poisoned += safe as u64;
+            self.outcome.failures.extend(records[safe..].iter().map(Failure::from));
+        }
+    }
+}
+
+/// Notes what became of events.
+fn apply(chains: &mut [Chain], answers: impl IntoIterator<Item = ((usize, usize), Delivery)>) {
+    for ((chain, step), delivery) in answers {
+        let fate = &mut chains[chain].steps[step].fate;
+        match delivery {
+            Delivery::Accepted => {}
+            Delivery::Refused(reason) => *fate = Fate::Refused(reason),
+            Delivery::Failed => *fate = Fate::Failed,
+        }
     }
 }
 
 fn accepted(deliveries: &[Delivery]) -> u64 {
     deliveries.iter().map(|delivery| u64::from(*delivery == Delivery::Accepted)).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_relay_may_work_in_a_task_of_its_own() {
+        fn assert_send<T: Send + 'static>(_: T) {}
+        let config = RelayConfig {
+            bus: String::new(),
+            table: String::new(),
+            dead_letters: String::new(),
+            fifo: None,
+            endpoint: None,
+            region: None,
+        };
+        assert_send(async {
+            let relay = Relay::connect(config).await;
+            relay.relay(Vec::new()).await;
+            relay.relay_before(Vec::new(), None).await;
+            relay.handle(KafkaEvent::default(), None).await
+        });
+    }
 }

@@ -72,13 +72,12 @@ impl Subscription {
         let mut responses = self.schema.execute_stream(request);
         let running = tokio::time::timeout(self.info.request_timeout(), drive(responses.next(), &batches));
         let response = running.await.map_err(|_| Refusal::Timeout)?;
-        let max = self.edge.config.max_response_bytes;
-        let answer = |response: async_graphql::Response| match response.errors.iter().find(|error| passes(code(error))) {
+        let Some(response) = response else { return Ok(None) };
+        if let Some(error) = response.errors.iter().find(|error| passes(code(error))) {
             // The whole event is shown when the client comes back: a part of it now would be twice.
-            Some(error) => Ok(Answer::failed(error)),
-            None => Answer::new(&asked, response, max, false),
-        };
-        response.map(answer).transpose()
+            return Ok(Some(Answer::failed(error)));
+        }
+        Answer::new(&asked, response, self.edge.config.max_response_bytes, false).map(Some)
     }
 
     fn asked(&self) -> (Arc<Asked>, Batches) {

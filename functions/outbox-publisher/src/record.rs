@@ -12,10 +12,6 @@ use crate::Result;
 /// Why Kafka could not take it; on records of the dead-letter topic.
 pub(crate) const ORIGINAL_ERROR: &str = "original-error";
 
-/// Marks what was put back by hand: it goes past what was published since.
-#[cfg(feature = "redrive")]
-pub(crate) const REDRIVEN: &str = "redriven";
-
 /// A record without its topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Record {

@@ -76,6 +76,9 @@ impl ServerConfig {
 /// How often old idempotency keys are forgotten and gauges refreshed.
 const SWEEP: Duration = Duration::from_secs(60);
 
+/// How often the age of the oldest event that is not in Kafka is looked at.
+const LOOK: Duration = Duration::from_secs(5);
+
 /// How long the last statements may take once the requests have ended.
 const CLOSING: Duration = Duration::from_secs(1);
 
@@ -157,10 +160,15 @@ async fn until(mut stopped: watch::Receiver<bool>) {
 }
 
 async fn sweep(registry: Registry, for_the_feed_alone: bool, stopped: watch::Receiver<bool>) {
-    let mut ticks = tokio::time::interval(SWEEP);
+    let (mut ticks, mut looks) = (tokio::time::interval(SWEEP), tokio::time::interval(LOOK));
     loop {
         tokio::select! {
             _ = ticks.tick() => {}
+            _ = looks.tick() => {
+                // An alarm on the age of events must not wait for a sweep; readiness tells when the database is away.
+                let _ = registry.events.oldest_unpublished_age().await;
+                continue;
+            }
             () = until(stopped.clone()) => return,
         }
         let swept = async {

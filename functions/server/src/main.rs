@@ -1,9 +1,11 @@
 //! OMS in one process: for local development and for containers. See `oms-server --help`.
 
+use std::process::ExitCode;
+
 use clap::{Parser, Subcommand};
 use oms_core::{
     Registry,
-    config::{EventConfig, PostgresConfig, RedisConfig, Source},
+    config::{ConfigError, EventConfig, PostgresConfig, RedisConfig, Source},
 };
 use oms_edge::{EdgeConfig, config::Mode, telemetry};
 use oms_graphql::GraphqlConfig;
@@ -32,15 +34,25 @@ enum Command {
     },
 }
 
+/// What the program exits with when its configuration is wrong, by sysexits.h.
+const CONFIGURATION: u8 = 78;
+
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
+async fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let source = Source::from_env();
-    match arguments.command {
+    let done = match arguments.command {
         None => run(source).await,
         Some(Command::Migrate) => migrate(source).await,
         Some(Command::Redrive { from, dry_run }) => redrive::run(source, from, dry_run).await,
+    };
+    let Err(error) = done else { return ExitCode::SUCCESS };
+    // What went wrong is for people, not where in the program.
+    eprintln!("error: {error}");
+    for cause in error.chain().skip(1) {
+        eprintln!("  because: {cause}");
     }
+    if error.is::<ConfigError>() { ExitCode::from(CONFIGURATION) } else { ExitCode::FAILURE }
 }
 
 async fn run(mut source: Source) -> anyhow::Result<()> {

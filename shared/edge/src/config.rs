@@ -115,7 +115,7 @@ pub struct EdgeConfig {
     /// `KAFKA_BROKERS`, or those of development's own: shown by readiness to developers.
     pub kafka_brokers: Option<String>,
     /// `OUTBOX_MAX_AGE_SECONDS`: above this age of the oldest unpublished event, readiness reports `degraded`.
-    pub outbox_max_age: Option<Duration>,
+    pub outbox_max_age: Duration,
 }
 
 impl EdgeConfig {
@@ -142,9 +142,7 @@ impl EdgeConfig {
             failed_logins_per_minute,
             metrics_path,
             kafka_brokers: source.text("KAFKA_BROKERS"),
-            outbox_max_age: source
-                .text("OUTBOX_MAX_AGE_SECONDS")
-                .map(|_| Duration::from_secs(source.parse("OUTBOX_MAX_AGE_SECONDS", 0, "a number of seconds"))),
+            outbox_max_age: Duration::from_secs(source.parse("OUTBOX_MAX_AGE_SECONDS", 60, "a number of seconds")),
         }
     }
 

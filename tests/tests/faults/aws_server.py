@@ -13,6 +13,7 @@ import threading
 import time
 
 import jsonpath_ng.ext
+import moto.backends
 import moto.sqs.models
 from moto.server import main
 
@@ -20,12 +21,19 @@ DEDUPLICATION_SECONDS = 300
 
 # EventBridge compiles the same paths for each event.
 jsonpath_ng.ext.parse = functools.lru_cache(maxsize=None)(jsonpath_ng.ext.parse)
+# Each request looks for moto's folders.
+modules = list(moto.backends.list_of_moto_modules())
+moto.backends.list_of_moto_modules = lambda: modules
 moto.sqs.models.unix_time_millis = lambda: time.time() * 1000
 
 queue_class = moto.sqs.models.Queue
 changes = threading.RLock()
 deduplicated = {}
 add, delete = queue_class.add_message, queue_class.delete_message
+# Every message that is sent asks for all attributes of its queue, these among them.
+queue_class.approximate_number_of_messages = property(lambda queue: len(queue._messages))
+queue_class.approximate_number_of_messages_delayed = 0
+queue_class.approximate_number_of_messages_not_visible = 0
 
 
 def add_message(queue, message):

@@ -4,9 +4,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use serde_json::Value;
+use tokio::net::TcpStream;
 
 /// The longest that AWS lets a function run. cargo-lambda may compile it first.
 const TIMEOUT: Duration = Duration::from_secs(900);
+
+/// How often to look whether the functions are there.
+const TRY: Duration = Duration::from_millis(200);
 
 /// The functions behind one base URL; a clone is the same.
 #[derive(Debug, Clone)]
@@ -19,6 +23,21 @@ impl Functions {
     pub(crate) fn new(base: &str) -> Result<Self> {
         let client = reqwest::Client::builder().timeout(TIMEOUT).build()?;
         Ok(Self { client, base: base.trim_end_matches('/').to_owned() })
+    }
+
+    /// Waits until somebody listens: the functions are told where Kafka is, so they start after the pump.
+    pub(crate) async fn until_there(&self) -> Result<()> {
+        let url: reqwest::Url = self.base.parse().context("--functions is not a URL")?;
+        let host = url.host_str().context("--functions has no host")?;
+        let port = url.port_or_known_default().context("--functions has no port")?;
+        let mut tries = tokio::time::interval(TRY);
+        loop {
+            tries.tick().await;
+            // A request would start a function.
+            if TcpStream::connect((host, port)).await.is_ok() {
+                return Ok(());
+            }
+        }
     }
 
     /// Invokes a function and waits for its answer; a line on stderr tells how it went.

@@ -58,6 +58,11 @@ async fn main() -> Result<()> {
     writeln!(std::io::stdout(), "{}", serde_json::json!({"kafkaBrokers": config.brokers}))?;
 
     let functions = Functions::new(&arguments.functions)?;
+    tokio::select! {
+        there = functions.until_there() => there?,
+        _ = terminate.recv() => return Ok(()),
+        _ = interrupt.recv() => return Ok(()),
+    }
     let mut triggers = JoinSet::new();
     triggers.spawn(kafka::pump(config, functions.clone()));
     triggers.spawn(schedule::pump(functions.clone()));

@@ -89,6 +89,9 @@ pub struct Kafka {
     reaper: Option<Reaper>,
 }
 
+/// Its name on record.
+pub const KAFKA: &str = "Kafka";
+
 impl Kafka {
     /// A new, empty Kafka on a free port, gone with this value.
     pub fn temporary() -> Result<Self> {
@@ -131,7 +134,7 @@ impl Kafka {
     /// The running process.
     pub fn started(&self) -> Result<Started> {
         let child = self.child.as_ref().context("Kafka was not started")?;
-        Started::record("Kafka", child.id())
+        Started::record(KAFKA, child.id())
     }
 
     /// Creates a topic unless it is there. `configs` are as in `max.message.bytes`.

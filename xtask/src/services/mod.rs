@@ -13,7 +13,7 @@ mod redis;
 pub use account::Account;
 pub(crate) use account::create_folder;
 pub use aws::AwsResources;
-pub use kafka::{Kafka, KafkaPrograms};
+pub use kafka::{KAFKA, Kafka, KafkaPrograms};
 pub use moto::Moto;
 pub use postgres::{Binaries, Postgres};
 pub use redis::Redis;

@@ -2,6 +2,7 @@
 
 use aws_sdk_sqs::types::MessageSystemAttributeName;
 use oms_event_relay::{Outcome, Record, SQS_MAX_BYTES};
+use oms_events::REDRIVEN;
 use serde_json::json;
 use uuid::Uuid;
 
@@ -56,7 +57,7 @@ async fn a_repeat_is_dropped_by_its_id_and_a_redriven_letter_is_not() {
     assert_eq!(versions(&bodies(&stage.fifo().await), entity), [1]);
 
     let mut redriven = Record { offset: 77, ..record };
-    redriven.headers.push(("redriven".to_owned(), b"1".to_vec()));
+    redriven.headers.push((REDRIVEN.to_owned(), b"1".to_vec()));
     assert_eq!(stage.relay.relay(vec![redriven]).await.queued, 1);
     assert_eq!(versions(&bodies(&stage.fifo().await), entity), [1]);
 }

@@ -6,6 +6,7 @@ use std::{
 };
 
 use oms_event_relay::{EVENTBRIDGE_MAX_BYTES, EVENTBRIDGE_MAX_ENTRIES, KafkaEvent, Outcome, Record};
+use oms_events::REDRIVEN;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -98,7 +99,7 @@ async fn a_redriven_letter_goes_past_the_mark_and_leaves_it_where_it_is() {
     stage.target().await;
     let redriven = |entity, version| {
         let mut record = stage.record(entity, version);
-        record.headers.push(("redriven".to_owned(), b"1".to_vec()));
+        record.headers.push((REDRIVEN.to_owned(), b"1".to_vec()));
         record
     };
     let outcome = stage.relay.relay(vec![redriven(entity, 2), stage.record(entity, 2), redriven(other, 2)]).await;

@@ -2,13 +2,33 @@
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use oms_event_relay::{Outcome, Record};
+use oms_events::{DeadLetter, REDRIVEN};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::{
-    proxy::Fault,
-    stage::{Stage, TOPIC, details, event, failures, versions},
+    proxy::{Call, Fault},
+    stage::{Stage, TOPIC, bodies, details, event, failures, versions},
 };
+
+/// The value of a letter's record.
+fn value(letter: &Value) -> String {
+    let letter: DeadLetter = serde_json::from_value(letter.clone()).unwrap();
+    String::from_utf8(letter.decoded_value().unwrap().unwrap()).unwrap()
+}
+
+/// Where the records of letters were, in order: the offsets.
+fn offsets(letters: &[Value]) -> Vec<i64> {
+    let mut offsets: Vec<i64> = letters.iter().map(|letter| letter["offset"].as_i64().unwrap()).collect();
+    offsets.sort_unstable();
+    offsets
+}
+
+/// Whether a call sends the letter of this offset.
+fn sends_letter(call: &Call, offset: i64) -> bool {
+    let body = || serde_json::from_str::<Value>(call.body["MessageBody"].as_str().unwrap()).unwrap();
+    call.operation == "SendMessage" && body()["offset"] == offset
+}
 
 #[tokio::test]
 async fn poison_in_the_middle_becomes_dead_letters_with_reasons_and_the_others_pass() {
@@ -49,11 +69,15 @@ async fn poison_in_the_middle_becomes_dead_letters_with_reasons_and_the_others_p
     for (letter, (record, reason)) in letters.iter().zip(&poison) {
         let said = letter["reason"].as_str().unwrap().to_owned();
         assert!(said.contains(reason), "{said}: {reason}");
-        let encoded = |bytes: &Vec<u8>| json!(BASE64_STANDARD.encode(bytes));
+        let (value, encoding) = match record.value.as_deref().map(str::from_utf8) {
+            None => (Value::Null, "none"),
+            Some(Ok(text)) => (json!(text), "utf-8"),
+            Some(Err(_)) => (json!("/w=="), "base64"),
+        };
         let expected = json!({
             "topic": TOPIC, "partition": 0, "offset": record.offset, "timestamp": record.timestamp, "reason": said,
             "key": record.key.as_ref().map(|key| String::from_utf8(key.clone()).unwrap()),
-            "value": record.value.as_ref().map(encoded),
+            "value": value, "encoding": encoding,
             "headers": { "event-type": BASE64_STANDARD.encode("ObjectTypeUpdated") },
         });
         assert_eq!(*letter, expected);
@@ -84,10 +108,11 @@ async fn an_event_that_the_bus_will_never_take_becomes_a_dead_letter_and_its_ent
     assert_eq!((stage.mark(entity).await, stage.mark(large).await), (Some(3), Some(2)));
     let mut letters = stage.dead_letters().await;
     letters.sort_by_key(|letter| letter["offset"].as_i64());
-    assert_eq!(letters[0]["value"], BASE64_STANDARD.encode(malformed.to_string()));
+    assert_eq!(letters[0]["value"], malformed.to_string());
     assert!(letters[0]["reason"].as_str().unwrap().contains("MalformedDetail"));
     assert!(letters[1]["reason"].as_str().unwrap().contains("262144 bytes"));
-    assert_eq!((&letters[1]["value"], &letters[1]["offset"]), (&Value::Null, &json!(3)));
+    assert_eq!(letters[1]["offset"], 3);
+    assert_eq!(value(&letters[1]), too_large.to_string());
 
     // The mark knows the letters too: a batch that comes again makes no second ones.
     assert_eq!(stage.relay.relay(records).await, Outcome { repeats: 5, ..Outcome::default() });
@@ -121,7 +146,7 @@ async fn a_dead_letter_that_is_not_safe_comes_back() {
     let records =
         vec![poison.clone(), stage.record(entity, 1), stage.record_of(entity, &malformed), stage.record(entity, 3)];
     let faults = move |letters_fail: bool| {
-        move |call: &crate::proxy::Call| match call.operation.as_str() {
+        move |call: &Call| match call.operation.as_str() {
             "SendMessage" if letters_fail => Fault::Refused(500, "InternalFailure"),
             "PutEvents" => Fault::Entries(id.to_string(), "MalformedDetail"),
             _ => Fault::None,
@@ -156,8 +181,118 @@ async fn poison_after_a_failure_waits_so_that_it_is_one_letter() {
     assert_eq!(outcome.poisoned, 2);
     stage.proxy.heal();
     assert_eq!(stage.relay.relay(records[1..3].to_vec()).await.failures, []);
-    let mut letters: Vec<_> =
-        stage.dead_letters().await.iter().map(|letter| letter["offset"].as_i64().unwrap()).collect();
-    letters.sort_unstable();
-    assert_eq!(letters, [9, 100, 102]);
+    assert_eq!(offsets(&stage.dead_letters().await), [9, 100, 102]);
+}
+
+#[tokio::test]
+async fn a_partition_stops_at_the_first_letter_that_is_not_safe() {
+    let stage = Stage::new(false).await;
+    let mut records: Vec<Record> = (0..4).map(|_| Record { value: None, ..stage.record(Uuid::now_v7(), 1) }).collect();
+    records[3].partition = 1;
+    stage.proxy.rule(|call| match sends_letter(call, 1) {
+        true => Fault::Refused(500, "InternalFailure"),
+        false => Fault::None,
+    });
+    let outcome = stage.relay.relay(records.clone()).await;
+    let back = failures(&[&records[1], &records[2]]);
+    assert_eq!(outcome, Outcome { failures: back, poisoned: 2, ..Outcome::default() });
+    stage.proxy.heal();
+    assert_eq!(stage.relay.relay(records[1..3].to_vec()).await, Outcome { poisoned: 2, ..Outcome::default() });
+    assert_eq!(offsets(&stage.dead_letters().await), [0, 1, 2, 3], "one letter each");
+}
+
+#[tokio::test]
+async fn an_entity_stops_at_the_first_letter_that_is_not_safe() {
+    let stage = Stage::new(false).await;
+    let entity = Uuid::now_v7();
+    let faults = move |letters_fail: bool| {
+        move |call: &Call| match call.operation.as_str() {
+            _ if letters_fail && sends_letter(call, 0) => Fault::Refused(500, "InternalFailure"),
+            "PutEvents" => Fault::Entries(entity.to_string(), "MalformedDetail"),
+            _ => Fault::None,
+        }
+    };
+    stage.proxy.rule(faults(true));
+    let records = vec![stage.record(entity, 1), stage.record(entity, 2)];
+    let outcome = stage.relay.relay(records.clone()).await;
+    let back = failures(&[&records[0], &records[1]]);
+    assert_eq!(outcome, Outcome { failures: back, ..Outcome::default() });
+    stage.proxy.rule(faults(false));
+    assert_eq!(stage.relay.relay(records).await, Outcome { poisoned: 2, ..Outcome::default() });
+    assert_eq!((offsets(&stage.dead_letters().await), stage.mark(entity).await), (vec![0, 1], Some(2)));
+}
+
+#[tokio::test]
+async fn a_redriven_event_that_is_refused_again_behind_a_failure_is_one_letter() {
+    let stage = Stage::new(false).await;
+    let (failing, refused) = (Uuid::now_v7(), Uuid::now_v7());
+    let faults = move |marks_fail: bool| {
+        move |call: &Call| match call.operation.as_str() {
+            "UpdateItem" if marks_fail && call.mentions(&failing.to_string()) => {
+                Fault::Refused(500, "InternalServerError")
+            }
+            "PutEvents" => Fault::Entries(refused.to_string(), "MalformedDetail"),
+            _ => Fault::None,
+        }
+    };
+    stage.proxy.rule(faults(true));
+    let redriven = || {
+        let mut record = stage.record(refused, 1);
+        record.headers.push((REDRIVEN.to_owned(), b"1".to_vec()));
+        record
+    };
+    let records = vec![redriven(), stage.record(failing, 1), redriven()];
+    let outcome = stage.relay.relay(records.clone()).await;
+    let back = failures(&[&records[1], &records[2]]);
+    assert_eq!(outcome, Outcome { failures: back, relayed: 1, poisoned: 1, ..Outcome::default() });
+    stage.proxy.rule(faults(false));
+    let outcome = stage.relay.relay(records[1..].to_vec()).await;
+    assert_eq!(outcome, Outcome { relayed: 1, poisoned: 1, ..Outcome::default() });
+    assert_eq!(offsets(&stage.dead_letters().await), [0, 2]);
+}
+
+#[tokio::test]
+async fn a_refused_event_behind_one_that_the_queue_did_not_take_is_one_letter() {
+    let stage = Stage::new(true).await;
+    let entity = Uuid::now_v7();
+    let malformed = event(entity, 2);
+    let id = malformed["id"].as_str().unwrap().to_owned();
+    let faults = move |queue_fails: bool| {
+        let id = id.clone();
+        move |call: &Call| match call.operation.as_str() {
+            "SendMessageBatch" if queue_fails => Fault::Refused(500, "InternalFailure"),
+            "PutEvents" => Fault::Entries(id.clone(), "MalformedDetail"),
+            _ => Fault::None,
+        }
+    };
+    stage.proxy.rule(faults(true));
+    let records = vec![stage.record(entity, 1), stage.record_of(entity, &malformed), stage.record(entity, 3)];
+    let outcome = stage.relay.relay(records.clone()).await;
+    let back = failures(&[&records[0], &records[1], &records[2]]);
+    assert_eq!(outcome, Outcome { failures: back, relayed: 2, ..Outcome::default() });
+    stage.proxy.rule(faults(false));
+    let outcome = stage.relay.relay(records).await;
+    assert_eq!(outcome, Outcome { relayed: 2, poisoned: 1, queued: 2, ..Outcome::default() });
+    assert_eq!((offsets(&stage.dead_letters().await), stage.mark(entity).await), (vec![1], Some(3)));
+    assert_eq!(versions(&bodies(&stage.fifo().await), entity), [1, 3]);
+}
+
+#[tokio::test]
+async fn an_event_as_large_as_they_get_and_full_of_quotes_is_kept_whole() {
+    let stage = Stage::new(false).await;
+    let entity = Uuid::now_v7();
+    let mut large = event(entity, 1);
+    large["data"]["objectType"]["description"] = "".into();
+    let room = 250_000 - large.to_string().len();
+    large["data"]["objectType"]["description"] = "\"".repeat(room / 2).into();
+    stage.proxy.rule(move |call| match call.operation.as_str() {
+        "PutEvents" => Fault::Entries(entity.to_string(), "MalformedDetail"),
+        _ => Fault::None,
+    });
+    let record = stage.record_of(entity, &large);
+    assert!((249_990..=250_000).contains(&record.value.as_ref().unwrap().len()));
+    assert_eq!(stage.relay.relay(vec![record]).await, Outcome { poisoned: 1, ..Outcome::default() });
+    let letters = stage.dead_letters().await;
+    assert_eq!((letters.len(), &letters[0]["encoding"]), (1, &json!("gzip+base64")));
+    assert!(value(&letters[0]) == large.to_string(), "it is the same event");
 }

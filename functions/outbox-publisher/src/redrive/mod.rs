@@ -7,6 +7,7 @@ mod sqs;
 
 use std::{collections::BTreeMap, fmt};
 
+use oms_events::REDRIVEN;
 use serde::Serialize;
 
 pub use kafka::redrive_kafka;
@@ -15,7 +16,7 @@ pub use sqs::redrive_sqs;
 use crate::{
     Error, KafkaConfig, Result,
     producer::{Outcome, Producer},
-    record::{ORIGINAL_ERROR, REDRIVEN, Record},
+    record::{ORIGINAL_ERROR, Record},
 };
 
 /// How to redrive.

@@ -1,10 +1,16 @@
 //! Dead letters of the relay.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::BTreeSet,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
-use aws_sdk_sqs::{Client, error::DisplayErrorContext, types::Message};
-use base64::{Engine as _, engine::general_purpose::STANDARD};
-use serde::Deserialize;
+use aws_sdk_sqs::{
+    Client,
+    error::DisplayErrorContext,
+    types::{Message, MessageSystemAttributeName},
+};
+use oms_events::{DeadLetter, Undecodable};
 
 use super::{Fate, Letter, RedriveOptions, Redriver, Report};
 use crate::{Error, KafkaConfig, Result, record::Record};
@@ -12,21 +18,11 @@ use crate::{Error, KafkaConfig, Result, record::Record};
 /// How long a letter is hidden from others while it is put back.
 const HIDDEN_SECONDS: i32 = 60;
 
+/// After so many batches of letters that are too new or were seen there seem to be no more of the others.
+const STALE_BATCHES: u32 = 3;
+
 /// How long to wait for letters when there seem to be no more.
 const WAIT_SECONDS: i32 = 1;
-
-/// A letter as the relay writes it.
-#[derive(Debug, Deserialize)]
-struct DeadLetter {
-    topic: String,
-    partition: i64,
-    offset: i64,
-    reason: String,
-    key: Option<String>,
-    value: Option<String>,
-    #[serde(default)]
-    headers: BTreeMap<String, String>,
-}
 
 /// Puts the letters of a queue back into the topic of events. One whose value was too large to keep stays; the report
 /// names the record, which the topic may still have.
@@ -54,12 +50,18 @@ async fn redrive(
     staying: &mut BTreeSet<String>,
 ) -> Result<()> {
     let (mut redriver, mut seen) = (Redriver::new(config), BTreeSet::new());
+    // What can never pass comes back as a new letter: only those that were there at the start are taken, or it never ends.
+    let began = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+    let mut stale = 0;
     loop {
         let messages = receive(client, queue_url).await?;
+        let nothing = messages.is_empty();
         staying.extend(messages.iter().filter_map(|message| message.receipt_handle.clone()));
         // Those that stay may come again before the end is reached.
-        let fresh: Vec<_> = messages.into_iter().filter(|message| seen.insert(message.message_id.clone())).collect();
-        if fresh.is_empty() {
+        let is_fresh = |message: &Message| sent_at(message) <= began && seen.insert(message.message_id.clone());
+        let fresh: Vec<_> = messages.into_iter().filter(is_fresh).collect();
+        stale = if fresh.is_empty() { stale + 1 } else { 0 };
+        if nothing || stale == STALE_BATCHES {
             return Ok(());
         }
         for message in fresh {
@@ -95,8 +97,16 @@ async fn put_back(
     Ok(Fate::Redriven)
 }
 
+/// When it came into the queue, in milliseconds since 1970.
+fn sent_at(message: &Message) -> u128 {
+    let attributes = message.attributes.as_ref();
+    let sent = attributes.and_then(|known| known.get(&MessageSystemAttributeName::SentTimestamp));
+    sent.and_then(|sent| sent.parse().ok()).unwrap_or_default()
+}
+
 async fn receive(client: &Client, queue_url: &str) -> Result<Vec<Message>> {
     let asked = client.receive_message().queue_url(queue_url).max_number_of_messages(10);
+    let asked = asked.message_system_attribute_names(MessageSystemAttributeName::SentTimestamp);
     let received = asked.visibility_timeout(HIDDEN_SECONDS).wait_time_seconds(WAIT_SECONDS).send().await;
     Ok(received.map_err(|error| Error::Queue(DisplayErrorContext(&error).to_string()))?.messages.unwrap_or_default())
 }
@@ -106,7 +116,7 @@ fn read(message: &Message) -> (Letter, Result<Record, String>) {
     let body = message.body.as_deref().unwrap_or_default();
     match serde_json::from_str::<DeadLetter>(body) {
         Ok(letter) => {
-            let record = rebuild(&letter);
+            let record = rebuild(&letter).map_err(|error| error.to_string());
             let shown = Letter {
                 record: format!("{}-{}@{}", letter.topic, letter.partition, letter.offset),
                 key: letter.key,
@@ -124,13 +134,10 @@ fn read(message: &Message) -> (Letter, Result<Record, String>) {
     }
 }
 
-fn rebuild(letter: &DeadLetter) -> Result<Record, String> {
-    let decode = |text: &String| STANDARD.decode(text).map_err(|error| format!("malformed base64: {error}"));
-    let value = letter.value.as_ref().ok_or("its value was too large for the queue; read the record in the topic")?;
-    let headers = letter.headers.iter().map(|(name, value)| Ok((name.clone(), Some(decode(value)?))));
+fn rebuild(letter: &DeadLetter) -> Result<Record, Undecodable> {
     Ok(Record {
         key: letter.key.as_ref().map(|key| key.as_bytes().to_vec()),
-        value: Some(decode(value)?),
-        headers: headers.collect::<Result<_, String>>()?,
+        value: letter.decoded_value()?,
+        headers: letter.decoded_headers()?.into_iter().map(|(name, value)| (name, Some(value))).collect(),
     })
 }

@@ -44,10 +44,10 @@ async fn a_backlog_of_many_batches_is_drained_in_order(pool: PgPool) {
     sqlx::query(
         "WITH head AS (SELECT position FROM event_log_head), copied AS (
             INSERT INTO events (position, epoch, event_id, tenant_id, event_type, entity_kind, entity_id, version,
-                actor, occurred_at, document, changes, names, publisher_partition)
+                actor, occurred_at, document, changes, bytes, names, publisher_partition)
             SELECT head.position + row_number() OVER (ORDER BY n, e.position), epoch, gen_random_uuid(), tenant_id,
-                'ObjectTypeUpdated', entity_kind, entity_id, version + n, actor, occurred_at, document, changes, names,
-                publisher_partition
+                'ObjectTypeUpdated', entity_kind, entity_id, version + n, actor, occurred_at, document, changes, bytes,
+                names, publisher_partition
             FROM head, events e, generate_series(1, 9) AS n
             RETURNING position)
         UPDATE event_log_head SET position = (SELECT max(position) FROM copied)",

@@ -6,7 +6,7 @@ use aws_sdk_sqs::{
     error::BoxError,
     operation::delete_message::DeleteMessageInput,
 };
-use base64::{Engine as _, engine::general_purpose::STANDARD};
+use oms_events::DeadRecord;
 use oms_outbox_publisher::{
     Publisher,
     redrive::{Fate, RedriveOptions, Report, redrive_kafka, redrive_sqs},
@@ -145,38 +145,86 @@ async fn queue() -> (Client, String) {
     (client, created.queue_url.unwrap())
 }
 
+/// A letter as the relay writes it.
+fn letter(key: &str, offset: i64, value: &str, max_bytes: usize) -> String {
+    let record = DeadRecord {
+        topic: "oms-events",
+        partition: 3,
+        offset,
+        timestamp: Some(1),
+        reason: "not an event",
+        key: Some(key.as_bytes()),
+        value: Some(value.as_bytes()),
+        headers: &[("ce_id".to_owned(), b"42".to_vec())],
+    };
+    record.to_message(max_bytes).unwrap()
+}
+
+/// More bytes than any letter of these tests has.
+const PLENTY: usize = 100_000;
+
 #[tokio::test]
 async fn letters_of_the_queue_go_back_and_those_without_a_value_stay() {
     let (_mock, config) = mock(2);
     let (client, url) = queue().await;
     let key = Uuid::new_v4().to_string();
-    let letter = |offset: i64, value: Option<&str>| {
-        json!({
-            "topic": "oms-events", "partition": 3, "offset": offset, "timestamp": 1, "reason": "not an event",
-            "key": key, "value": value.map(|value| STANDARD.encode(value)), "headers": {"ce_id": STANDARD.encode("42")},
-        })
-    };
-    for body in [letter(1, Some(r#"{"n":1}"#)).to_string(), letter(2, None).to_string(), "nonsense".to_owned()] {
+    let quotes = json!({"quotes": "\"".repeat(1_000)});
+    let noise: String = (0..100).map(|_| Uuid::new_v4().simple().to_string()).collect();
+    let letters = [
+        letter(&key, 1, r#"{"n":1}"#, PLENTY),
+        letter(&key, 2, &noise, 1_000),
+        letter(&key, 3, &quotes.to_string(), 1_000),
+        "nonsense".to_owned(),
+    ];
+    assert!(letters[2].contains("gzip"), "{}", letters[2]);
+    for body in letters {
         client.send_message().queue_url(&url).message_body(body).send().await.unwrap();
     }
 
     let shown = whole(redrive_sqs(&config, &client, &url, DRY).await);
-    assert_eq!((shown.letters.len(), shown.redriven()), (3, 0), "{shown}");
+    assert_eq!((shown.letters.len(), shown.redriven()), (4, 0), "{shown}");
     assert!(messages(&config, &config.topic).is_empty());
 
     let report = whole(redrive_sqs(&config, &client, &url, WET).await);
-    assert_eq!((report.letters.len(), report.redriven()), (3, 1), "{report}");
-    let fate = |record: &str| report.letters.iter().find(|letter| letter.record.contains(record)).unwrap();
-    assert_eq!(fate("oms-events-3@1").fate, Fate::Redriven);
-    assert!(matches!(&fate("oms-events-3@2").fate, Fate::Left(why) if why.contains("too large")));
-    assert!(matches!(&fate("message").fate, Fate::Left(_)));
-    let got = messages(&config, &config.topic);
-    assert_eq!(got.len(), 1);
-    assert_eq!((&got[0].key, &got[0].value), (&key, &json!({"n": 1})));
-    assert_eq!(got[0].headers, [("ce_id", "42"), ("redriven", "1")].map(|(k, v)| (k.into(), v.into())).into());
+    assert_eq!((report.letters.len(), report.redriven()), (4, 2), "{report}");
+    let fate = |record: &str| &report.letters.iter().find(|letter| letter.record.contains(record)).unwrap().fate;
+    assert_eq!((fate("oms-events-3@1"), fate("oms-events-3@3")), (&Fate::Redriven, &Fate::Redriven));
+    assert!(matches!(fate("oms-events-3@2"), Fate::Left(why) if why.contains("too large")));
+    assert!(matches!(fate("message"), Fate::Left(_)));
+    let mut got = messages(&config, &config.topic);
+    got.sort_by_key(|message| message.value.to_string());
+    assert_eq!(got.len(), 2);
+    for (message, value) in got.iter().zip([json!({"n": 1}), quotes]) {
+        assert_eq!((&message.key, &message.value), (&key, &value));
+        assert_eq!(message.headers, [("ce_id", "42"), ("redriven", "1")].map(|(k, v)| (k.into(), v.into())).into());
+    }
 
     let again = whole(redrive_sqs(&config, &client, &url, WET).await);
     assert_eq!((again.letters.len(), again.redriven()), (2, 0), "what stays is there at once");
+}
+
+/// As when the relay refuses the record again: a new letter for each that is put back.
+#[tokio::test]
+async fn a_redrive_ends_though_new_letters_keep_coming() {
+    let (_mock, config) = mock(1);
+    let (client, url) = queue().await;
+    let key = Uuid::new_v4().to_string();
+    let send = async |n: i64| {
+        let body = letter(&key, n, r#"{"n":1}"#, PLENTY);
+        client.send_message().queue_url(&url).message_body(body).send().await.unwrap();
+    };
+    send(1).await;
+    let keep_sending = async {
+        for n in 2.. {
+            send(n).await;
+        }
+    };
+    let redriving = tokio::time::timeout(std::time::Duration::from_secs(60), redrive_sqs(&config, &client, &url, WET));
+    let report = tokio::select! {
+        report = redriving => whole(report.expect("it ends")),
+        () = keep_sending => unreachable!("it never ends by itself"),
+    };
+    assert_eq!(report.redriven(), 1, "{report}");
 }
 
 #[tokio::test]
@@ -185,8 +233,7 @@ async fn without_kafka_no_letter_of_the_queue_is_lost() {
     config.delivery_timeout = std::time::Duration::from_secs(2);
     let (client, url) = queue().await;
     for n in 0..2 {
-        let body = json!({"topic": "t", "partition": 0, "offset": n, "reason": "r", "key": "k", "value": "e30="});
-        client.send_message().queue_url(&url).message_body(body.to_string()).send().await.unwrap();
+        client.send_message().queue_url(&url).message_body(letter("k", n, "{}", PLENTY)).send().await.unwrap();
     }
     mock.broker_down(-1).unwrap();
     let report = redrive_sqs(&config, &client, &url, WET).await;
@@ -222,12 +269,11 @@ impl Intercept for Undeletable {
 async fn a_letter_that_went_back_and_could_not_be_deleted_is_told_apart() {
     let (_mock, config) = mock(1);
     let (able, url) = queue().await;
-    let body = json!({"topic": "t", "partition": 0, "offset": 1, "reason": "r", "key": "k", "value": "e30="});
-    able.send_message().queue_url(&url).message_body(body.to_string()).send().await.unwrap();
+    able.send_message().queue_url(&url).message_body(letter("k", 1, "{}", PLENTY)).send().await.unwrap();
     let unable = client(|builder| builder.interceptor(Undeletable));
     let report = redrive_sqs(&config, &unable, &url, WET).await;
     assert!(report.failure.as_ref().unwrap().contains("no right to delete"), "{report}");
-    assert!(report.to_string().contains("another try may repeat it: t-0@1 k"), "{report}");
+    assert!(report.to_string().contains("another try may repeat it: oms-events-3@1 k"), "{report}");
     assert_eq!(messages(&config, &config.topic).len(), 1);
     assert_eq!(whole(redrive_sqs(&config, &able, &url, WET).await).redriven(), 1);
 }

@@ -109,8 +109,7 @@ impl EventLog {
             tracing::warn!(%error, "the ranges of the event log are not kept now; the next sweep tries it again");
         }
         repository::advance_idle(&self.pool).await?;
-        let oldest = repository::oldest_unpublished(&self.pool).await?;
-        metrics::gauge!("oms_outbox_oldest_age_seconds").set(oldest.unwrap_or(0.0).max(0.0));
+        self.oldest_unpublished_age().await?;
         let vitals = repository::vitals(&self.pool).await?;
         metrics::gauge!("oms_event_ranges_ahead").set(crate::registry::precise(vitals.ranges_ahead));
         metrics::gauge!("oms_queue_dead_rows").set(crate::registry::precise(vitals.dead_rows));
@@ -145,9 +144,11 @@ impl EventLog {
         Ok(repository::advance_all(&self.pool).await?)
     }
 
-    /// How long the oldest event has waited for a publisher, in the outbox or in the log; none when all are published.
+    /// How long the oldest event has waited for a publisher, in the outbox or in the log; none when all are published. The
+    /// gauge `oms_outbox_oldest_age_seconds` shows it too.
     pub async fn oldest_unpublished_age(&self) -> Result<Option<Duration>> {
         let seconds = repository::oldest_unpublished(&self.pool).await?;
+        metrics::gauge!("oms_outbox_oldest_age_seconds").set(seconds.unwrap_or(0.0).max(0.0));
         Ok(seconds.map(|seconds| Duration::from_secs_f64(seconds.max(0.0))))
     }
 }

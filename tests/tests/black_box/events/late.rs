@@ -54,9 +54,10 @@ async fn what_commits_late_is_seen_by_the_feed_by_those_who_watch_and_in_kafka()
     let token = page["page"]["resumeToken"].as_str().unwrap();
     let rest = editor.get(&format!("events?after={token}")).expect(200).await;
     assert_eq!(names(rest["data"].as_array().unwrap()), ["Late"]);
-    let event = stream.take(1).await.remove(0);
-    assert_eq!((&event["entityId"], positions(&[event.clone()])), (&id, vec![4]));
+    let streamed = stream.take(1).await;
+    let event = &streamed[0];
+    assert_eq!((&event["entityId"], positions(&streamed)), (&id, vec![4]));
     let messages = topic.wait_for(4).await;
     let message = messages.iter().find(|message| json!(message.key) == id).unwrap();
-    assert_eq!(message.json(), event, "the same event, at the same position");
+    assert_eq!(message.json(), *event, "the same event, at the same position");
 }

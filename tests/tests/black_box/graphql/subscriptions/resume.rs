@@ -125,7 +125,8 @@ async fn an_event_that_can_not_be_shown_in_time_is_shown_to_whoever_comes_back()
         let fields = "position objectType { outgoingLinkTypes { totalCount } }";
         let mut stream = watch(&viewer, "", fields).await;
         stream.next().await.unwrap();
-        let event = |position: i64| json!({"position": position, "objectType": {"outgoingLinkTypes": {"totalCount": 0}}});
+        let event =
+            |position: i64| json!({"position": position, "objectType": {"outgoingLinkTypes": {"totalCount": 0}}});
         editor.post("object-types", &samples::object_type("Before")).expect(201).await;
         assert_eq!(events(&mut stream, 1).await, [event(1)]);
         let before = stream.last_id().unwrap().to_owned();

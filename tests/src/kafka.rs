@@ -65,7 +65,9 @@ impl Topic {
         let topic = Self { brokers: brokers.to_owned(), dlq_name: format!("{name}-dlq"), name };
         let admin: AdminClient<DefaultClientContext> = topic.client().create().unwrap();
         let topics = [(&topic.name, partitions), (&topic.dlq_name, 1)]
-            .map(|(name, partitions)| NewTopic::new(name, partitions, TopicReplication::Fixed(1)));
+            .map(|(name, partitions)| NewTopic::new(name, partitions, TopicReplication::Fixed(1)))
+            // When Kafka had it, not when its producer took it in hand.
+            .map(|topic| topic.set("message.timestamp.type", "LogAppendTime"));
         let options = AdminOptions::new().operation_timeout(Some(PATIENCE)).request_timeout(Some(PATIENCE));
         for created in admin.create_topics(&topics, &options).await.unwrap() {
             created.unwrap();

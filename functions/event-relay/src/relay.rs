@@ -83,12 +83,14 @@ impl Relay {
         Self::with_sdk(config, &sdk)
     }
 
-    /// A relay with these credentials, region and endpoint; time-outs and attempts are the relay's own.
+    /// A relay with these credentials, region and endpoint. Attempts and time-outs are the relay's own, but for a
+    /// time-out of an attempt that is set here.
     #[must_use]
     pub fn with_sdk(config: RelayConfig, sdk: &SdkConfig) -> Self {
+        let attempt = sdk.timeout_config().and_then(TimeoutConfig::operation_attempt_timeout);
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(CONNECT_TIMEOUT)
-            .operation_attempt_timeout(ATTEMPT_TIMEOUT)
+            .operation_attempt_timeout(attempt.unwrap_or(ATTEMPT_TIMEOUT))
             .build();
         let retries =
             RetryConfig::standard().with_max_attempts(CALL_ATTEMPTS).with_initial_backoff(Duration::from_millis(100));

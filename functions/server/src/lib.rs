@@ -3,7 +3,7 @@
 
 mod kafka;
 pub mod redrive;
-mod relay;
+pub mod relay;
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -17,7 +17,7 @@ use oms_edge::{Edge, EdgeConfig};
 use oms_event_relay::RelayConfig;
 use oms_graphql::GraphqlConfig;
 use oms_outbox_publisher::KafkaConfig;
-use tokio::{net::TcpListener, runtime::Handle, sync::watch, task::JoinSet};
+use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 
 pub use kafka::MockKafka;
 
@@ -30,8 +30,8 @@ pub struct EventsConfig {
     pub for_the_feed_alone: bool,
     /// The relay, when `EVENT_BUS_NAME` is set.
     pub relay: Option<RelayConfig>,
-    /// `RELAY_GROUP`: the consumer group of the relay.
-    pub relay_group: String,
+    /// Whom the relay consumes as.
+    pub relay_group: relay::Group,
 }
 
 impl EventsConfig {
@@ -43,7 +43,10 @@ impl EventsConfig {
             kafka,
             for_the_feed_alone,
             relay: RelayConfig::enabled(source).then(|| RelayConfig::read(source)),
-            relay_group: source.text("RELAY_GROUP").unwrap_or_else(|| "oms-event-relay".to_owned()),
+            relay_group: relay::Group {
+                id: source.text("RELAY_GROUP").unwrap_or_else(|| "oms-event-relay".to_owned()),
+                instance: source.text("RELAY_INSTANCE"),
+            },
         }
     }
 }
@@ -134,9 +137,7 @@ fn spawn_events(tasks: &mut JoinSet<()>, events: EventsConfig, registry: &Regist
     };
     tracing::info!(brokers, topic = kafka.topic, relay = relay.is_some(), "publishing events");
     if let Some(relay) = relay {
-        let (kafka, stopped, runtime) = (kafka.clone(), stopped.clone(), Handle::current());
-        // On a thread of its own, since the compiler can't see that the future may move between threads.
-        tasks.spawn_blocking(move || runtime.block_on(relay::run(kafka, relay_group, relay, stopped)));
+        tasks.spawn(relay::run(kafka.clone(), relay_group, relay, stopped.clone()));
     }
     let written = registry.outbox.written();
     tasks.spawn(oms_outbox_publisher::run(registry.clone(), kafka, written, stopped.clone()));

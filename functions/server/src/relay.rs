@@ -31,8 +31,18 @@ const GRACE: Duration = Duration::from_secs(3);
 /// How long a consumer may take to go back, or to leave.
 const SEEK: Duration = Duration::from_secs(2);
 
+/// Who consumes.
+#[derive(Debug, Clone)]
+pub struct Group {
+    /// `RELAY_GROUP`: the consumer group.
+    pub id: String,
+    /// `RELAY_INSTANCE`: a name that this process keeps over restarts, and no other has. Its partitions wait for it then, and
+    /// one that comes back after a crash goes on at once.
+    pub instance: Option<String>,
+}
+
 /// Relays until it is stopped. What should come back is read again from its offset; offsets are committed behind it.
-pub(crate) async fn run(kafka: KafkaConfig, group: String, config: RelayConfig, stopped: watch::Receiver<bool>) {
+pub(crate) async fn run(kafka: KafkaConfig, group: Group, config: RelayConfig, stopped: watch::Receiver<bool>) {
     let relay = Relay::connect(config).await;
     let mut pause = Pause::default();
     loop {
@@ -141,10 +151,13 @@ fn go_back(consumer: &StreamConsumer<KafkaContext>, reached: &Offsets) -> KafkaR
     Ok(())
 }
 
-fn consumer(kafka: &KafkaConfig, group: &str) -> Result<StreamConsumer<KafkaContext>, String> {
+fn consumer(kafka: &KafkaConfig, group: &Group) -> Result<StreamConsumer<KafkaContext>, String> {
     let mut config = client_config(kafka).map_err(|error| error.to_string())?;
+    if let Some(instance) = &group.instance {
+        config.set("group.instance.id", instance);
+    }
     config
-        .set("group.id", group)
+        .set("group.id", &group.id)
         .set("enable.auto.commit", "false")
         .set("auto.offset.reset", "earliest")
         // A crash holds its partitions back for so long.

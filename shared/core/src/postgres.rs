@@ -19,6 +19,8 @@ pub fn connect_lazy(config: &PostgresConfig) -> Result<PgPool> {
     let timeout = config.statement_timeout.as_millis().to_string();
     let options = PgConnectOptions::from_str(config.url.expose())?.application_name("oms").options([
         ("statement_timeout", timeout.as_str()),
+        // Whoever is cut, or frozen, in the middle of a transaction must not keep its locks.
+        ("idle_in_transaction_session_timeout", "10000"),
         // Notices would become log lines.
         ("client_min_messages", "warning"),
         // One letter too few in the middle of a word must still find it.

@@ -3,26 +3,31 @@
 use std::{
     collections::HashMap,
     sync::mpsc,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use oms_tests::{Client, Database, Server, Settings, Topic, samples};
-use rdkafka::{Message as _, consumer::BaseConsumer};
+use rdkafka::{Message as _, Timestamp, consumer::BaseConsumer};
 use serde_json::{Value, json};
 use xtask::services::Kafka;
 
 const WRITES: i64 = 400;
 
 /// Writes one after the other; when each was answered by its version, and how long the writes took.
-async fn write(editor: &Client, first: i64) -> (HashMap<i64, Instant>, Vec<Duration>) {
+async fn write(editor: &Client, first: i64) -> (HashMap<i64, SystemTime>, Vec<Duration>) {
     let (mut answered, mut took) = (HashMap::new(), Vec::new());
     for version in first..first + WRITES {
         let began = Instant::now();
         editor.patch("object-types/Order", version, &json!({"description": version.to_string()})).expect(200).await;
-        answered.insert(version + 1, Instant::now());
+        answered.insert(version + 1, SystemTime::now());
         took.push(began.elapsed());
     }
     (answered, took)
+}
+
+/// An event may be there before its writer has the answer.
+fn since(answered: SystemTime, appended: SystemTime) -> Duration {
+    appended.duration_since(answered).unwrap_or_default()
 }
 
 fn shown(name: &str, mut took: Vec<Duration>) -> f64 {
@@ -32,15 +37,17 @@ fn shown(name: &str, mut took: Vec<Duration>) -> f64 {
     at(50)
 }
 
-/// Notes when each version comes out of Kafka.
-fn follow(consumer: &BaseConsumer, arrived: &mpsc::Sender<(i64, Instant)>) {
+/// Notes when Kafka appended each version, by its own clock, which is that of this machine. When a consumer gets it is up to
+/// the consumer: how it fetches, and how long it lets a fetch wait.
+fn follow(consumer: &BaseConsumer, arrived: &mpsc::Sender<(i64, SystemTime)>) {
     loop {
         let Some(Ok(message)) = consumer.poll(Duration::from_millis(100)) else {
             continue;
         };
-        let now = Instant::now();
+        let Timestamp::LogAppendTime(millis) = message.timestamp() else { panic!("not appended by Kafka's clock") };
+        let appended = UNIX_EPOCH + Duration::from_millis(millis.unsigned_abs());
         let event: Value = serde_json::from_slice(message.payload().unwrap()).unwrap();
-        if arrived.send((event["data"]["version"].as_i64().unwrap(), now)).is_err() {
+        if arrived.send((event["data"]["version"].as_i64().unwrap(), appended)).is_err() {
             return;
         }
     }
@@ -61,20 +68,28 @@ async fn from_the_answer_of_a_write_to_its_event_in_kafka() {
     editor.post("object-types", &samples::object_type("Order")).expect(201).await;
     write(&editor, 1).await;
     let (answered, running) = write(&editor, WRITES + 1).await;
-    let mut latencies = Vec::new();
-    while latencies.len() < answered.len() {
+    let arrival = |wanted: i64| loop {
         let (version, came) = arrived.recv_timeout(Duration::from_secs(30)).expect("every event comes");
-        // An event may be there before its writer has the answer.
-        latencies.extend(answered.get(&version).map(|answered| came.saturating_duration_since(*answered)));
+        if version == wanted {
+            return came;
+        }
+    };
+    let under_load = (WRITES + 2..=2 * WRITES + 1).map(|n| since(answered[&n], arrival(n))).collect();
+    shown("answer of a write to its event in Kafka, while others follow at once", under_load);
+    let mut alone = Vec::new();
+    for version in 2 * WRITES + 1..3 * WRITES + 1 {
+        editor.patch("object-types/Order", version, &json!({"description": version.to_string()})).expect(200).await;
+        let answered = SystemTime::now();
+        alone.push(since(answered, arrival(version + 1)));
     }
-    shown("answer of a write to its event in Kafka", latencies);
+    shown("answer of a write to its event in Kafka, one by one", alone);
 
     kafka.stop().unwrap();
-    let (_, stopped) = write(&editor, 2 * WRITES + 1).await;
+    let (_, stopped) = write(&editor, 3 * WRITES + 1).await;
     let with = shown("a write while Kafka runs", running);
     let without = shown("a write while Kafka is down", stopped);
     println!("ratio {:.2}", without / with);
     kafka.start().unwrap();
-    let last = 3 * WRITES + 1;
-    while arrived.recv_timeout(Duration::from_secs(60)).expect("what was written meanwhile comes").0 != last {}
+    let last = 4 * WRITES + 1;
+    arrival(last);
 }

@@ -3,9 +3,10 @@
 use std::{
     collections::HashMap,
     sync::atomic::{AtomicI64, Ordering},
+    time::Duration,
 };
 
-use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_config::{BehaviorVersion, Region, SdkConfig, timeout::TimeoutConfig};
 use aws_sdk_dynamodb::{
     config::{Credentials, SharedCredentialsProvider},
     types::{AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType},
@@ -170,6 +171,8 @@ pub(crate) fn sdk(endpoint: &str) -> SdkConfig {
         .region(Region::new("us-east-1"))
         .endpoint_url(endpoint)
         .credentials_provider(SharedCredentialsProvider::new(Credentials::new("test", "test", None, None, "test")))
+        // moto answers one call at a time, and on a busy machine eight of them wait for longer than the relay does.
+        .timeout_config(TimeoutConfig::builder().operation_attempt_timeout(Duration::from_secs(60)).build())
         .build()
 }
 

@@ -22,7 +22,7 @@ const TIME_BYTES: usize = 14;
 pub(crate) struct Bus<'a> {
     pub(crate) client: &'a Client,
     pub(crate) name: &'a str,
-    pub(crate) gate: Gate,
+    pub(crate) gate: Gate<'a>,
 }
 
 impl Bus<'_> {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use oms_core::config::Source;
+use oms_core::{breaker::BreakerConfig, config::Source};
 
 /// The most entries of one `PutEvents`.
 pub const EVENTBRIDGE_MAX_ENTRIES: usize = 10;
@@ -44,6 +44,8 @@ pub struct RelayConfig {
     pub endpoint: Option<String>,
     /// `AWS_REGION`.
     pub region: Option<String>,
+    /// When a service of AWS is left alone.
+    pub breaker: BreakerConfig,
 }
 
 impl RelayConfig {
@@ -71,6 +73,7 @@ impl RelayConfig {
             fifo,
             endpoint: source.text("AWS_ENDPOINT_URL"),
             region: source.text("AWS_REGION"),
+            breaker: BreakerConfig::read(source),
         }
     }
 }

@@ -9,6 +9,7 @@ use std::{
 
 use aws_sdk_sqs::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 use futures::{StreamExt, stream};
+use oms_core::breaker::Breaker;
 use tokio::time::{Instant, sleep, timeout_at};
 use uuid::Uuid;
 
@@ -30,17 +31,19 @@ pub(crate) enum CallError {
 }
 
 /// Lets calls to one service through while the service answers and there is time. One batch has one gate for each
-/// service, so that an outage costs a batch one time-out and not one for every call.
+/// service, so that an outage costs a batch one time-out and not one for every call. The breaker is the service's own, and
+/// goes on from batch to batch.
 #[derive(Debug)]
-pub(crate) struct Gate {
+pub(crate) struct Gate<'a> {
     service: &'static str,
+    breaker: &'a Breaker,
     deadline: Option<Instant>,
     closed: AtomicBool,
 }
 
-impl Gate {
-    pub(crate) fn new(service: &'static str, deadline: Option<Instant>) -> Self {
-        Self { service, deadline, closed: AtomicBool::new(false) }
+impl<'a> Gate<'a> {
+    pub(crate) fn new(service: &'static str, breaker: &'a Breaker, deadline: Option<Instant>) -> Self {
+        Self { service, breaker, deadline, closed: AtomicBool::new(false) }
     }
 
     /// Makes a call, unless the gate is closed.
@@ -51,18 +54,29 @@ impl Gate {
         if self.closed.load(Ordering::Relaxed) {
             return Err(CallError::Failed);
         }
-        let Some(deadline) = self.deadline else { return call.await.map_err(|error| self.failure(error)) };
-        if deadline.saturating_duration_since(Instant::now()) < LAST_START {
+        if self.deadline.is_some_and(|deadline| deadline.saturating_duration_since(Instant::now()) < LAST_START) {
             self.close("the deadline is near");
             return Err(CallError::Failed);
         }
-        match timeout_at(deadline - LAST_END, call).await {
-            Ok(answer) => answer.map_err(|error| self.failure(error)),
-            Err(_) => {
-                self.close("a call was cut off by the deadline");
-                Err(CallError::Failed)
-            }
+        // While one call probes, what else the batch has comes back; after a good probe the rest of it goes on.
+        let admission = self.breaker.admit().map_err(|_| CallError::Failed)?;
+        let answer = match self.deadline {
+            None => call.await,
+            Some(deadline) => match timeout_at(deadline - LAST_END, call).await {
+                Ok(answer) => answer,
+                // Whether it would have been answered nobody knows.
+                Err(_) => {
+                    self.close("a call was cut off by the deadline");
+                    return Err(CallError::Failed);
+                }
+            },
+        };
+        match &answer {
+            Err(SdkError::ConstructionFailure(_)) => drop(admission),
+            Err(error) if is_outage(error) => admission.failed(),
+            _ => admission.succeeded(),
         }
+        answer.map_err(|error| self.failure(error))
     }
 
     fn failure<E>(&self, error: SdkError<E>) -> CallError
@@ -89,6 +103,14 @@ impl Gate {
         if !self.closed.swap(true, Ordering::Relaxed) {
             tracing::warn!(service = self.service, error = %reason, "no more calls are started for this batch");
         }
+    }
+}
+
+/// Whether nobody is there, or nobody who could serve.
+fn is_outage<E>(error: &SdkError<E>) -> bool {
+    match error {
+        SdkError::DispatchFailure(_) | SdkError::TimeoutError(_) => true,
+        _ => error.raw_response().is_some_and(|response| response.status().is_server_error()),
     }
 }
 
@@ -135,6 +157,8 @@ pub(crate) async fn back_off(attempt: u32) {
 
 #[cfg(test)]
 mod tests {
+    use oms_core::breaker::BreakerConfig;
+
     use super::*;
 
     #[test]
@@ -150,10 +174,11 @@ mod tests {
 
     #[tokio::test]
     async fn no_call_is_started_short_before_the_deadline() {
-        let gate = Gate::new("test", Some(Instant::now() + LAST_START - Duration::from_millis(1)));
+        let breaker = Breaker::new("test", BreakerConfig::default());
+        let gate = Gate::new("test", &breaker, Some(Instant::now() + LAST_START - Duration::from_millis(1)));
         let call = async { Ok::<_, SdkError<aws_sdk_sqs::Error>>(()) };
         assert_eq!(gate.call(call).await, Err(CallError::Failed));
-        let gate = Gate::new("test", Some(Instant::now() + LAST_START * 10));
+        let gate = Gate::new("test", &breaker, Some(Instant::now() + LAST_START * 10));
         let call = async { Ok::<_, SdkError<aws_sdk_sqs::Error>>(()) };
         assert_eq!(gate.call(call).await, Ok(()));
     }

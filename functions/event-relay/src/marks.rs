@@ -32,7 +32,7 @@ type Item = HashMap<String, AttributeValue>;
 pub(crate) struct Marks<'a> {
     pub(crate) client: &'a Client,
     pub(crate) table: &'a str,
-    pub(crate) gate: Gate,
+    pub(crate) gate: Gate<'a>,
 }
 
 /// A mark to move to.

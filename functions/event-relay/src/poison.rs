@@ -13,7 +13,7 @@ use crate::{
 pub(crate) struct DeadLetters<'a> {
     pub(crate) client: &'a Client,
     pub(crate) url: &'a str,
-    pub(crate) gate: Gate,
+    pub(crate) gate: Gate<'a>,
 }
 
 impl DeadLetters<'_> {

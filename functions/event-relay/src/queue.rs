@@ -25,7 +25,7 @@ const NUMBER: &str = "Number";
 pub(crate) struct Queue<'a> {
     pub(crate) client: &'a Client,
     pub(crate) url: &'a str,
-    pub(crate) gate: Gate,
+    pub(crate) gate: Gate<'a>,
 }
 
 impl Queue<'_> {

@@ -6,6 +6,7 @@ use std::{
 };
 
 use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
+use oms_core::breaker::Breaker;
 use oms_events::DeadRecord;
 
 use crate::{
@@ -28,6 +29,15 @@ pub struct Relay {
     dynamodb: aws_sdk_dynamodb::Client,
     eventbridge: aws_sdk_eventbridge::Client,
     sqs: aws_sdk_sqs::Client,
+    breakers: Breakers,
+}
+
+/// Of each service that is called, over all batches.
+#[derive(Debug, Clone)]
+struct Breakers {
+    dynamodb: Breaker,
+    eventbridge: Breaker,
+    sqs: Breaker,
 }
 
 /// What became of a batch.
@@ -88,14 +98,22 @@ impl Relay {
     #[must_use]
     pub fn with_sdk(config: RelayConfig, sdk: &SdkConfig) -> Self {
         let attempt = sdk.timeout_config().and_then(TimeoutConfig::operation_attempt_timeout);
+        let attempt = attempt.unwrap_or(ATTEMPT_TIMEOUT);
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(CONNECT_TIMEOUT)
-            .operation_attempt_timeout(attempt.unwrap_or(ATTEMPT_TIMEOUT))
+            .operation_attempt_timeout(attempt)
+            .operation_timeout(attempt * CALL_ATTEMPTS + CONNECT_TIMEOUT)
             .build();
         let retries =
             RetryConfig::standard().with_max_attempts(CALL_ATTEMPTS).with_initial_backoff(Duration::from_millis(100));
         let sdk = sdk.to_builder().timeout_config(timeouts).retry_config(retries).build();
+        let breaker = |dependency| Breaker::new(dependency, config.breaker);
         Self {
+            breakers: Breakers {
+                dynamodb: breaker("dynamodb"),
+                eventbridge: breaker("eventbridge"),
+                sqs: breaker("sqs"),
+            },
             config,
             dynamodb: aws_sdk_dynamodb::Client::new(&sdk),
             eventbridge: aws_sdk_eventbridge::Client::new(&sdk),
@@ -139,16 +157,17 @@ struct Batch<'a> {
 
 impl<'a> Batch<'a> {
     fn new(relay: &'a Relay, deadline: Option<tokio::time::Instant>) -> Self {
-        let Relay { config, dynamodb, eventbridge, sqs } = relay;
-        let queue = |url: &'a String| Queue { client: sqs, url, gate: Gate::new("SQS FIFO queue", deadline) };
+        let Relay { config, dynamodb, eventbridge, sqs, breakers } = relay;
+        let gate = |service, breaker| Gate::new(service, breaker, deadline);
+        let queue = |url: &'a String| Queue { client: sqs, url, gate: gate("SQS FIFO queue", &breakers.sqs) };
         Self {
-            marks: Marks { client: dynamodb, table: &config.table, gate: Gate::new("DynamoDB", deadline) },
-            bus: Bus { client: eventbridge, name: &config.bus, gate: Gate::new("EventBridge", deadline) },
+            marks: Marks { client: dynamodb, table: &config.table, gate: gate("DynamoDB", &breakers.dynamodb) },
+            bus: Bus { client: eventbridge, name: &config.bus, gate: gate("EventBridge", &breakers.eventbridge) },
             queue: config.fifo.as_ref().map(queue),
             dead_letters: DeadLetters {
                 client: sqs,
                 url: &config.dead_letters,
-                gate: Gate::new("SQS dead letters", deadline),
+                gate: gate("SQS dead letters", &breakers.sqs),
             },
             outcome: Outcome::default(),
         }
@@ -289,6 +308,8 @@ fn accepted(deliveries: &[Delivery]) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use oms_core::breaker::BreakerConfig;
+
     use super::*;
 
     #[test]
@@ -301,6 +322,7 @@ mod tests {
             fifo: None,
             endpoint: None,
             region: None,
+            breaker: BreakerConfig::default(),
         };
         assert_send(async {
             let relay = Relay::connect(config).await;

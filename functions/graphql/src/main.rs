@@ -2,5 +2,6 @@
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_http::Error> {
-    oms_edge::lambda::run(oms_graphql::GraphqlConfig::read, oms_graphql::routes).await
+    let router = |edge: &_, config| oms_edge::protect(oms_graphql::routes(edge, config), edge);
+    oms_edge::lambda::run(oms_graphql::GraphqlConfig::read, router).await
 }

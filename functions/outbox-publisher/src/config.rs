@@ -2,7 +2,7 @@
 
 use std::{str::FromStr, time::Duration};
 
-use oms_core::config::Source;
+use oms_core::{breaker::BreakerConfig, config::Source};
 
 /// How to talk to Kafka.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +47,8 @@ pub struct KafkaConfig {
     pub delivery_timeout: Duration,
     /// `KAFKA_LINGER_MS`: how long the producer waits for more to send together.
     pub linger: Duration,
+    /// When Kafka is left alone.
+    pub breaker: BreakerConfig,
 }
 
 impl KafkaConfig {
@@ -83,6 +85,7 @@ impl KafkaConfig {
             dlq_topic,
             delivery_timeout,
             linger: source.millis("KAFKA_LINGER_MS", 1),
+            breaker: BreakerConfig::read(source),
         }
     }
 }

@@ -28,6 +28,17 @@ pub(crate) enum Outcome {
     Pending,
 }
 
+/// What was learned of Kafka, the weightier the greater.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Reach {
+    /// Nothing: there was too little time, or it was not asked.
+    Unknown,
+    /// It is there, whatever it said.
+    Answered,
+    /// It does not answer, or has nobody who could take events.
+    Away,
+}
+
 /// What became of records that were sent together.
 #[derive(Debug)]
 pub(crate) struct Sent {
@@ -37,6 +48,16 @@ pub(crate) struct Sent {
     pub(crate) failure: Option<Error>,
     /// Whether the producer is of no use any more.
     pub(crate) is_spent: bool,
+    /// What it tells of Kafka.
+    pub(crate) reach: Reach,
+}
+
+impl Sent {
+    /// Nothing was sent.
+    pub(crate) fn nothing(records: usize, failure: Error) -> Self {
+        let outcomes = vec![Outcome::Pending; records];
+        Self { outcomes, failure: Some(failure), is_spent: true, reach: Reach::Unknown }
+    }
 }
 
 /// A producer that sends each partition without a gap, or not at all.
@@ -102,6 +123,7 @@ impl Producer {
             outcomes: vec![Outcome::Pending; records.len()],
             alone: records.len() == 1,
             failure: None,
+            reach: Reach::Unknown,
             waiting: VecDeque::with_capacity(records.len()),
         };
         for (index, record) in records.iter().enumerate() {
@@ -121,7 +143,7 @@ impl Producer {
         let is_spent = batch.failure.is_some();
         let is_explained = matches!(batch.outcomes.as_slice(), [Outcome::Refused(_)]);
         let failure = batch.failure.filter(|_| !is_explained).map(|failure| self.context.explain(&failure));
-        Sent { outcomes: batch.outcomes, failure, is_spent }
+        Sent { outcomes: batch.outcomes, failure, is_spent, reach: batch.reach }
     }
 
     async fn enqueue(&self, batch: &mut Batch, topic: &str, index: usize, record: &Record, until: Option<Instant>) {
@@ -147,7 +169,10 @@ impl Producer {
                 Err((error, _)) if is_hopeless(&error) => {
                     return batch.outcomes[index] = Outcome::Refused(error.to_string());
                 }
-                Err((error, _)) => return batch.failure = Some(error.to_string()),
+                Err((error, _)) => {
+                    batch.reach = batch.reach.max(reach(&error));
+                    return batch.failure = Some(error.to_string());
+                }
             }
         }
     }
@@ -156,10 +181,19 @@ impl Producer {
         let left = until.map(|until| until.saturating_duration_since(Instant::now()));
         let patience = left.map_or(self.timeout, |left| left.min(self.timeout));
         match tokio::time::timeout(patience, delivery).await {
-            Ok(Ok(Ok(_))) => batch.outcomes[index] = Outcome::Acknowledged,
+            Ok(Ok(Ok(_))) => {
+                batch.outcomes[index] = Outcome::Acknowledged;
+                batch.reach = batch.reach.max(Reach::Answered);
+            }
             Ok(Ok(Err((error, _)))) => batch.fail(index, &error),
             Ok(Err(_)) => batch.failure = Some("the producer ended".to_owned()),
-            Err(_) => batch.failure = Some(format!("no acknowledgement within {} ms", patience.as_millis())),
+            Err(_) => {
+                // A drain that ends soon gives Kafka less than its time.
+                if patience == self.timeout {
+                    batch.reach = Reach::Away;
+                }
+                batch.failure = Some(format!("no acknowledgement within {} ms", patience.as_millis()));
+            }
         }
     }
 
@@ -186,6 +220,7 @@ struct Batch {
     outcomes: Vec<Outcome>,
     alone: bool,
     failure: Option<String>,
+    reach: Reach,
     waiting: VecDeque<(usize, DeliveryFuture)>,
 }
 
@@ -194,7 +229,33 @@ impl Batch {
         if is_hopeless(error) {
             self.outcomes[index] = if self.alone { Outcome::Refused(error.to_string()) } else { Outcome::Suspected };
         }
+        self.reach = self.reach.max(reach(error));
         self.failure = Some(error.to_string());
+    }
+}
+
+/// What a delivery that failed tells of Kafka. Missing rights and topics are answers.
+fn reach(error: &KafkaError) -> Reach {
+    use RDKafkaErrorCode::{
+        AllBrokersDown, BrokerNotAvailable, BrokerTransportFailure, LeaderNotAvailable, MessageTimedOut,
+        NetworkException, NotEnoughReplicas, NotEnoughReplicasAfterAppend, OperationTimedOut, RequestTimedOut, Resolve,
+    };
+    match error.rdkafka_error_code() {
+        Some(
+            AllBrokersDown
+            | BrokerNotAvailable
+            | BrokerTransportFailure
+            | LeaderNotAvailable
+            | MessageTimedOut
+            | NetworkException
+            | NotEnoughReplicas
+            | NotEnoughReplicasAfterAppend
+            | OperationTimedOut
+            | RequestTimedOut
+            | Resolve,
+        ) => Reach::Away,
+        Some(_) => Reach::Answered,
+        None => Reach::Unknown,
     }
 }
 

@@ -9,13 +9,14 @@ use std::{
 use metrics::counter;
 use oms_core::{
     Registry,
+    breaker::Breaker,
     event_log::{Claims, LogEvent},
 };
 use tokio::sync::watch;
 
 use crate::{
     Error, KafkaConfig, Result,
-    producer::{Outcome, Producer, Sent},
+    producer::{Outcome, Producer, Reach, Sent},
     record::{ORIGINAL_ERROR, Record},
 };
 
@@ -80,6 +81,7 @@ impl Until {
 /// Sends the log on to Kafka. It keeps its producer and its connection from one drain to the next, and no partition.
 pub struct Publisher {
     config: KafkaConfig,
+    breaker: Breaker,
     producer: Option<Producer>,
     claims: Option<Claims>,
 }
@@ -88,7 +90,8 @@ impl Publisher {
     /// Connects when it is first needed.
     #[must_use]
     pub fn new(config: KafkaConfig) -> Self {
-        Self { config, producer: None, claims: None }
+        let breaker = Breaker::new("kafka", config.breaker);
+        Self { config, breaker, producer: None, claims: None }
     }
 
     /// Connects to Kafka, so that the first event need not wait for that.
@@ -188,12 +191,20 @@ impl Publisher {
             if until.is_reached() {
                 return Ok(());
             }
+            // Who waits for Kafka reads nothing for it, and leaves the partitions to others.
+            let breaker = self.breaker.clone();
+            let admission = breaker.admit().map_err(|open| Error::Kafka(open.to_string()))?;
             // Fewer than the limit are not all: large events come in smaller batches.
             let events = step(until.patience(), claims.next(claimed, BATCH)).await?;
             if events.is_empty() {
                 return Ok(());
             }
             let batch = self.publish(&events, registry.events.claim_check_bytes(), until.deadline).await;
+            match batch.reach {
+                Reach::Unknown => drop(admission),
+                Reach::Answered => admission.succeeded(),
+                Reach::Away => admission.failed(),
+            }
             let reached = batch.reached(&events);
             if !reached.is_empty() {
                 step(until.last_patience(), claims.advance(&reached)).await?;
@@ -213,7 +224,7 @@ impl Publisher {
 
     /// Sends events in order; what became of each.
     async fn publish(&mut self, events: &[LogEvent], max_bytes: usize, deadline: Option<Instant>) -> Batch {
-        let mut batch = Batch { fates: vec![Fate::Waiting; events.len()], failure: None };
+        let mut batch = Batch { fates: vec![Fate::Waiting; events.len()], failure: None, reach: Reach::Unknown };
         let (mut indices, mut records) = (Vec::with_capacity(events.len()), Vec::with_capacity(events.len()));
         // Events whose type can't be read: not for Kafka either.
         let mut corrupt = Vec::new();
@@ -229,6 +240,7 @@ impl Publisher {
         let topic = self.config.topic.clone();
         let sent = self.send(&topic, &records, deadline).await;
         let suspected = sent.outcomes.contains(&Outcome::Suspected);
+        batch.reach = sent.reach;
         batch.failure = sent.failure.filter(|_| !suspected);
         for ((index, record), outcome) in indices.into_iter().zip(records).zip(sent.outcomes) {
             let outcome = match outcome {
@@ -237,6 +249,7 @@ impl Publisher {
                 Outcome::Pending | Outcome::Suspected if suspected && batch.failure.is_none() => {
                     let mut alone = self.send(&topic, std::slice::from_ref(&record), deadline).await;
                     batch.failure = alone.failure;
+                    batch.reach = batch.reach.max(alone.reach);
                     alone.outcomes.pop().unwrap_or(Outcome::Pending)
                 }
                 outcome => outcome,
@@ -297,9 +310,7 @@ impl Publisher {
     async fn send(&mut self, topic: &str, records: &[Record], deadline: Option<Instant>) -> Sent {
         let producer = match self.producer.take().map_or_else(|| Producer::new(&self.config), Ok) {
             Ok(producer) => producer,
-            Err(error) => {
-                return Sent { outcomes: vec![Outcome::Pending; records.len()], failure: Some(error), is_spent: true };
-            }
+            Err(error) => return Sent::nothing(records.len(), error),
         };
         let sent = producer.send(topic, records, deadline).await;
         if !sent.is_spent {
@@ -342,6 +353,7 @@ enum Fate {
 struct Batch {
     fates: Vec<Fate>,
     failure: Option<Error>,
+    reach: Reach,
 }
 
 impl Batch {

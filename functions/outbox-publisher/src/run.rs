@@ -13,14 +13,12 @@ const SWEEP: Duration = Duration::from_secs(1);
 /// The first pause after a failure; each further one doubles it.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 
-/// The longest pause after a failure.
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-
 /// How long what Kafka has in hand may take once the process is to end.
 const GRACE: Duration = Duration::from_secs(3);
 
 /// Publishes until it is stopped: at once when `written` changes (however often it does so meanwhile, one more drain
-/// follows), and now and then by itself. After a failure it waits longer and longer, up to half a minute.
+/// follows), and now and then by itself. After a failure it waits longer and longer, but no longer than a circuit breaker
+/// does: that keeps it from what does not answer.
 pub async fn run(
     registry: Registry,
     config: KafkaConfig,
@@ -38,13 +36,13 @@ pub async fn run_every(
     mut written: watch::Receiver<u64>,
     stopped: watch::Receiver<bool>,
 ) {
+    let mut health = Health::new(config.breaker.open);
     let mut publisher = Publisher::new(config);
     tokio::select! {
         () = publisher.warm() => {}
         () = until(stopped.clone()) => return,
     }
     let ends = Until { deadline: None, stopped: Some(stopped.clone()) };
-    let mut health = Health::default();
     loop {
         written.mark_unchanged();
         let result = tokio::select! {
@@ -72,13 +70,18 @@ async fn until(mut stopped: watch::Receiver<bool>) {
 }
 
 /// Whether it works, to log a change and not every attempt.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Health {
     /// What fails, and the pause before the next attempt.
     failing: Option<(&'static str, Duration)>,
+    longest: Duration,
 }
 
 impl Health {
+    fn new(longest: Duration) -> Self {
+        Self { failing: None, longest: longest.max(FIRST_PAUSE) }
+    }
+
     /// The pause after this result, if it is a failure.
     fn after(&mut self, result: &Result<()>) -> Option<Duration> {
         match (result, self.failing) {
@@ -89,7 +92,7 @@ impl Health {
             }
             (Err(error), Some((part, pause))) if part == error.part() => {
                 tracing::debug!(%error, "events are still not published");
-                self.failing = Some((part, (pause * 2).min(LONGEST_PAUSE)));
+                self.failing = Some((part, (pause * 2).min(self.longest)));
             }
             (Err(error), _) => {
                 tracing::error!(%error, "events are not published; they wait, and it is tried again");
@@ -106,11 +109,11 @@ mod tests {
     use crate::Error;
 
     #[test]
-    fn pauses_double_up_to_half_a_minute_and_success_ends_them() {
-        let mut health = Health::default();
+    fn pauses_double_up_to_that_of_a_breaker_and_success_ends_them() {
+        let mut health = Health::new(Duration::from_secs(1));
         let failure = || Err(Error::Kafka("down".to_owned()));
-        let pauses: Vec<_> = (0..11).map(|_| health.after(&failure()).unwrap().as_millis()).collect();
-        assert_eq!(pauses, [100, 200, 400, 800, 1_600, 3_200, 6_400, 12_800, 25_600, 30_000, 30_000]);
+        let pauses: Vec<_> = (0..6).map(|_| health.after(&failure()).unwrap().as_millis()).collect();
+        assert_eq!(pauses, [100, 200, 400, 800, 1_000, 1_000]);
         assert_eq!(health.after(&Ok(())), None);
         assert_eq!(health.after(&failure()), Some(FIRST_PAUSE));
     }

@@ -82,6 +82,7 @@ async fn read(State(edge): State<Edge>, call: Call) -> Result<Response, ApiError
         types: query.all("type", FaultKind::NotOneOf { allowed: TYPES }, |text| EventType::from_str(text).ok()),
         entities: query.ids("entityId"),
         names: query.texts("name"),
+        ..EventFilter::default()
     };
     let limit = query.limit(DEFAULT_EVENTS, MAX_EVENTS, "a whole number from 1 to 1000");
     query.finish()?;

@@ -14,11 +14,8 @@ mod tests;
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::{
-        Arc, LazyLock,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    sync::{Arc, LazyLock},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use redis::{Cmd, RedisResult, Script, ScriptInvocation};
@@ -26,10 +23,16 @@ use tokio::sync::OnceCell;
 use uuid::Uuid;
 
 use self::connection::Connection;
-use crate::{config::RedisConfig, error::Kind, event_log::LogEvent, id::TenantId};
+use crate::{
+    breaker::{Admission, Breaker, BreakerConfig},
+    config::RedisConfig,
+    error::Kind,
+    event_log::LogEvent,
+    id::TenantId,
+};
 
-/// After a failure the database is asked at once for so long, instead of waiting for Redis again.
-const REST: Duration = Duration::from_secs(1);
+/// After one failure the database, which is at hand, is asked at once for so long, instead of waiting for Redis again.
+const REST: BreakerConfig = BreakerConfig { failures: 1, open: Duration::from_secs(1) };
 
 /// Whether Redis answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,9 +61,7 @@ pub struct Cache(Option<Arc<Inner>>);
 struct Inner {
     config: RedisConfig,
     connection: OnceCell<Connection>,
-    started: Instant,
-    /// Milliseconds after `started` before which Redis is left alone.
-    rests_until: AtomicU64,
+    breaker: Breaker,
 }
 
 impl std::fmt::Debug for Cache {
@@ -76,8 +77,7 @@ impl Cache {
             Arc::new(Inner {
                 config: config.clone(),
                 connection: OnceCell::new(),
-                started: Instant::now(),
-                rests_until: AtomicU64::new(0),
+                breaker: Breaker::new("redis", REST),
             })
         }))
     }
@@ -365,42 +365,43 @@ impl Inner {
     /// processes may reach a Redis that this one could not for a moment.
     async fn tell(&self, script: &Script, key: &str, arguments: &[&str]) {
         let call = invocation(script, key, arguments);
-        let resting = self.rests();
-        let mut told =
-            self.attempt(async |connection: &mut Connection| call.invoke_async::<i64>(connection).await).await;
-        if told.is_none() && !resting {
-            told = self.attempt(async |connection: &mut Connection| call.invoke_async::<i64>(connection).await).await;
+        let admission = self.breaker.insist();
+        let again = admission.is_permitted();
+        let invoke = async |connection: &mut Connection| call.invoke_async::<i64>(connection).await;
+        let mut told = self.attempt(admission, invoke).await;
+        if told.is_none() && again {
+            told = self.attempt(self.breaker.insist(), invoke).await;
         }
         if told.is_none() {
             tracing::warn!(key, "redis was not told of a change; entries may be old until they expire");
         }
     }
 
-    fn elapsed(&self) -> u64 {
-        millis(self.started.elapsed())
-    }
-
-    fn rests(&self) -> bool {
-        self.elapsed() < self.rests_until.load(Ordering::Relaxed)
-    }
-
     /// A call whose answer the database can give too.
     async fn ask<T>(&self, call: impl AsyncFnOnce(&mut Connection) -> RedisResult<T>) -> Option<T> {
-        if self.rests() { None } else { self.attempt(call).await }
+        self.attempt(self.breaker.admit().ok()?, call).await
     }
 
     /// One call within the time-out; a failure gives Redis a rest.
-    async fn attempt<T>(&self, call: impl AsyncFnOnce(&mut Connection) -> RedisResult<T>) -> Option<T> {
+    async fn attempt<T>(
+        &self,
+        admission: Admission<'_>,
+        call: impl AsyncFnOnce(&mut Connection) -> RedisResult<T>,
+    ) -> Option<T> {
         let work = async {
             let mut connection = self.connection.get_or_try_init(|| Connection::open(&self.config)).await?.clone();
             call(&mut connection).await
         };
         let failure = match tokio::time::timeout(self.config.timeout, work).await {
-            Ok(Ok(value)) => return Some(value),
+            Ok(Ok(value)) => {
+                admission.succeeded();
+                return Some(value);
+            }
             Ok(Err(error)) => error.to_string(),
             Err(_) => "time-out".to_owned(),
         };
-        self.rests_until.store(self.elapsed().saturating_add(millis(REST)), Ordering::Relaxed);
+        // An error of its own counts too: a Redis that can't serve is as good as none.
+        admission.failed();
         tracing::warn!(error = failure, "redis does not answer; the database serves instead");
         None
     }

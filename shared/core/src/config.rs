@@ -2,6 +2,8 @@
 
 use std::{collections::HashMap, fmt, str::FromStr, time::Duration};
 
+use crate::breaker::BreakerConfig;
+
 /// A value that must never be printed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
@@ -99,9 +101,12 @@ impl Source {
         Duration::from_millis(self.parse(key, default, "a number of milliseconds"))
     }
 
-    /// Notes a problem that a concern found.
+    /// Notes a problem that a concern found. What several concerns read is named once.
     pub fn problem(&mut self, text: impl Into<String>) {
-        self.problems.push(text.into());
+        let text = text.into();
+        if !self.problems.contains(&text) {
+            self.problems.push(text);
+        }
     }
 
     /// Ends the reading: all problems, or none.
@@ -125,6 +130,8 @@ pub struct PostgresConfig {
     pub acquire_timeout: Duration,
     /// How long one statement may run.
     pub statement_timeout: Duration,
+    /// When the database is left alone.
+    pub breaker: BreakerConfig,
 }
 
 impl PostgresConfig {
@@ -163,6 +170,7 @@ impl PostgresConfig {
             max_lifetime: source.millis("DB_MAX_LIFETIME_MS", 300_000),
             acquire_timeout: source.millis("DB_ACQUIRE_TIMEOUT_MS", 3_000),
             statement_timeout: source.millis("DB_STATEMENT_TIMEOUT_MS", 8_000),
+            breaker: BreakerConfig::read(source),
         }
     }
 }

@@ -1,13 +1,17 @@
 //! The connection pool, and which failures of the database mean what.
 
+mod database;
+
 use std::{str::FromStr, time::Duration};
 
 use log::LevelFilter;
 use sqlx::{
-    ConnectOptions, Connection, PgConnection, PgPool,
+    ConnectOptions, Connection, PgConnection,
     migrate::MigrateError,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
+
+pub use database::Database;
 
 use crate::{config::PostgresConfig, error::Result};
 
@@ -15,7 +19,7 @@ use crate::{config::PostgresConfig, error::Result};
 pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!("../../migrations");
 
 /// A pool that opens its first connection when it is first needed, so that a cold start does not wait for it.
-pub fn connect_lazy(config: &PostgresConfig) -> Result<PgPool> {
+pub fn connect_lazy(config: &PostgresConfig) -> Result<Database> {
     let timeout = config.statement_timeout.as_millis().to_string();
     let options = PgConnectOptions::from_str(config.url.expose())?.application_name("oms").options([
         ("statement_timeout", timeout.as_str()),
@@ -29,7 +33,7 @@ pub fn connect_lazy(config: &PostgresConfig) -> Result<PgPool> {
     // A slow statement is worth its whole SQL, which has parameters in place of values; the others only for who asks.
     let options =
         options.log_statements(LevelFilter::Trace).log_slow_statements(LevelFilter::Warn, Duration::from_secs(1));
-    Ok(PgPoolOptions::new()
+    let pool = PgPoolOptions::new()
         .max_connections(config.max_connections)
         .min_connections(0)
         .max_lifetime(config.max_lifetime)
@@ -45,7 +49,8 @@ pub fn connect_lazy(config: &PostgresConfig) -> Result<PgPool> {
                 Ok(tokio::time::timeout(Duration::from_secs(1), connection.ping()).await.is_ok_and(|ping| ping.is_ok()))
             })
         })
-        .connect_lazy_with(options))
+        .connect_lazy_with(options);
+    Ok(Database::new(pool, config.breaker, config.statement_timeout))
 }
 
 /// For a session that holds locks: past any proxy, and gone soon after the client is. A dead one must not keep its locks.
@@ -67,8 +72,8 @@ pub(crate) fn direct_options(config: &PostgresConfig) -> Result<PgConnectOptions
 
 /// Applies the migrations that are missing, on a connection of its own: an index on a large table takes longer than a
 /// request's statement may.
-pub(crate) async fn migrate(pool: &PgPool) -> Result<(), MigrateError> {
-    let options = pool.connect_options().as_ref().clone().options([("statement_timeout", "0")]);
+pub(crate) async fn migrate(db: &Database) -> Result<(), MigrateError> {
+    let options = db.connect_options().options([("statement_timeout", "0")]);
     let mut connection = PgConnection::connect_with(&options).await?;
     let result = MIGRATOR.run(&mut connection).await;
     connection.close().await?;
@@ -114,7 +119,7 @@ mod tests {
     use super::*;
     use crate::config::Source;
 
-    fn lazy_pool(options: &PgConnectOptions, more: &[(&str, &str)]) -> PgPool {
+    fn lazy_pool(options: &PgConnectOptions, more: &[(&str, &str)]) -> Database {
         let url = options.to_url_lossy().to_string();
         let pairs = more.iter().copied().chain([("DATABASE_URL", url.as_str())]);
         connect_lazy(&PostgresConfig::read(&mut Source::from_pairs(pairs))).unwrap()

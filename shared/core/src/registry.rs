@@ -1,6 +1,6 @@
 //! Everything a transport needs of the core, in one value.
 
-use sqlx::PgPool;
+use sqlx::{Connection as _, PgConnection, PgPool};
 
 use crate::{
     api_key::ApiKeys,
@@ -15,7 +15,7 @@ use crate::{
     object_type,
     object_type::ObjectTypes,
     outbox::Outbox,
-    postgres,
+    postgres::{self, Database},
     search::Search,
 };
 
@@ -40,54 +40,57 @@ pub struct Registry {
     pub feed: Feed,
     /// The cache.
     pub cache: Cache,
-    pool: PgPool,
+    db: Database,
 }
 
 impl Registry {
     /// A registry that connects when it is first asked.
     pub fn connect_lazy(postgres: &PostgresConfig, redis: &RedisConfig, events: &EventConfig) -> Result<Self> {
-        let pool = postgres::connect_lazy(postgres)?;
-        Ok(Self::over(pool, Cache::new(redis), events, Some(postgres.clone())))
+        let db = postgres::connect_lazy(postgres)?;
+        Ok(Self::over(db, Cache::new(redis), events, Some(postgres.clone())))
     }
 
     /// A registry over a pool and a cache.
     pub fn new(pool: PgPool, cache: Cache) -> Self {
-        Self::over(pool, cache, &EventConfig::read(&mut Source::default()), None)
+        let mut source = Source::default();
+        let postgres = PostgresConfig::read(&mut source);
+        let db = Database::new(pool, postgres.breaker, postgres.statement_timeout);
+        Self::over(db, cache, &EventConfig::read(&mut source), None)
     }
 
-    fn over(pool: PgPool, cache: Cache, events: &EventConfig, direct: Option<PostgresConfig>) -> Self {
+    fn over(db: Database, cache: Cache, events: &EventConfig, direct: Option<PostgresConfig>) -> Self {
         let outbox = Outbox::new();
-        let log = EventLog::new(pool.clone(), events.clone(), direct);
+        let log = EventLog::new(db.clone(), events.clone(), direct);
         Self {
-            object_types: ObjectTypes::new(pool.clone(), cache.clone(), outbox.clone()),
-            link_types: LinkTypes::new(pool.clone(), cache.clone(), outbox.clone()),
-            search: Search::new(pool.clone(), cache.clone()),
-            audit: Audit::new(pool.clone()),
-            api_keys: ApiKeys::new(pool.clone()),
-            feed: Feed::new(pool.clone(), log.clone(), outbox.written(), events.poll),
+            object_types: ObjectTypes::new(db.clone(), cache.clone(), outbox.clone()),
+            link_types: LinkTypes::new(db.clone(), cache.clone(), outbox.clone()),
+            search: Search::new(db.clone(), cache.clone()),
+            audit: Audit::new(db.clone()),
+            api_keys: ApiKeys::new(db.clone()),
+            feed: Feed::new(db.clone(), log.clone(), outbox.written(), events.poll),
             outbox,
             events: log,
             cache,
-            pool,
+            db,
         }
     }
 
     /// Applies the migrations that are missing.
     pub async fn migrate(&self) -> Result<(), sqlx::migrate::MigrateError> {
-        postgres::migrate(&self.pool).await
+        postgres::migrate(&self.db).await
     }
 
     /// Whether the database answers.
     pub async fn check_database(&self) -> Result<()> {
-        sqlx::Connection::ping(&mut *self.pool.acquire().await?).await.map_err(Into::into)
+        self.db.with(async |connection: &mut PgConnection| connection.ping().await).await.map_err(Into::into)
     }
 
     /// What has to be done now and then: moves on what a lost poke left, forgets old idempotency keys and old events, and
     /// refreshes gauges such as `oms_object_types_total`.
     pub async fn sweep(&self) -> Result<()> {
         self.events.sweep().await?;
-        while idempotency::repository::prune(&self.pool).await? {}
-        let types = object_type::repository::count_all(&self.pool).await?;
+        while idempotency::repository::prune(&self.db).await? {}
+        let types = object_type::repository::count_all(&self.db).await?;
         metrics::gauge!("oms_object_types_total").set(precise(types));
         Ok(())
     }
@@ -100,7 +103,7 @@ impl Registry {
 
     /// Closes the connections.
     pub async fn close(&self) {
-        self.pool.close().await;
+        self.db.close().await;
     }
 }
 

@@ -82,7 +82,7 @@ impl Authenticator {
         validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
         let keys = match &jwt.keys {
             KeySource::Secret(secret) => Keys::Secret(DecodingKey::from_secret(secret.expose().as_bytes())),
-            KeySource::Jwks(url) => Keys::Jwks(Jwks::new(url.clone(), jwt.algorithm)),
+            KeySource::Jwks(url) => Keys::Jwks(Jwks::new(url.clone(), jwt.algorithm, config.breaker)),
         };
         Self { validation, keys, config }
     }

@@ -5,6 +5,7 @@ use std::{collections::HashMap, str::FromStr, time::Duration};
 use http::{HeaderName, HeaderValue, Uri};
 use jsonwebtoken::Algorithm;
 use oms_core::{
+    breaker::BreakerConfig,
     config::{Secret, Source},
     context::{Permission, Permissions},
     id::TenantId,
@@ -116,6 +117,8 @@ pub struct EdgeConfig {
     pub kafka_brokers: Option<String>,
     /// `OUTBOX_MAX_AGE_SECONDS`: above this age of the oldest unpublished event, readiness reports `degraded`.
     pub outbox_max_age: Duration,
+    /// `CIRCUIT_BREAKER_*`: when an identity provider, or SQS, is left alone.
+    pub breaker: BreakerConfig,
 }
 
 impl EdgeConfig {
@@ -143,6 +146,7 @@ impl EdgeConfig {
             metrics_path,
             kafka_brokers: source.text("KAFKA_BROKERS"),
             outbox_max_age: Duration::from_secs(source.parse("OUTBOX_MAX_AGE_SECONDS", 60, "a number of seconds")),
+            breaker: BreakerConfig::read(source),
         }
     }
 

@@ -75,6 +75,11 @@ async fn ready(State(edge): State<Edge>) -> impl IntoResponse {
     (status, Json(health))
 }
 
+/// Whether requests can be served: what `/health/ready` answers with 200.
+pub async fn serves(edge: &Edge) -> bool {
+    within(edge.registry.check_database()).await.is_some()
+}
+
 /// None when it fails or takes too long; the cause goes to the log, since anybody may ask for health.
 async fn within<T>(check: impl Future<Output = oms_core::error::Result<T>>) -> Option<T> {
     match tokio::time::timeout(LIMIT, check).await {

@@ -1,7 +1,8 @@
 //! The keys of an identity provider (RFC 7517): fetched when first needed, kept, and renewed when keys rotate.
 //!
 //! Time-outs, one fetch at a time and a pause between fetches keep a slow or lost provider from slowing requests whose
-//! keys are known, and keep strangers from making us fetch by inventing key ids.
+//! keys are known, and keep strangers from making us fetch by inventing key ids. The circuit breaker is for the provider's
+//! sake: behind it nobody asks one that does not answer.
 
 use std::{
     sync::{Arc, PoisonError, RwLock},
@@ -12,7 +13,10 @@ use jsonwebtoken::{
     Algorithm, AlgorithmFamily, DecodingKey,
     jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, KeyOperations, PublicKeyUse},
 };
-use oms_core::error::Error;
+use oms_core::{
+    breaker::{Breaker, BreakerConfig},
+    error::Error,
+};
 use serde::Deserialize;
 use tokio::{sync::Mutex, time::Instant};
 
@@ -47,6 +51,7 @@ struct Shared {
     url: String,
     algorithm: Algorithm,
     pace: Pace,
+    breaker: Breaker,
     current: RwLock<Option<KeySet>>,
     /// Held during a fetch, so that there is one at a time.
     last: Mutex<Option<Attempt>>,
@@ -77,12 +82,13 @@ impl KeySet {
 }
 
 impl Jwks {
-    pub(crate) fn new(url: String, algorithm: Algorithm) -> Self {
-        Self::paced(url, algorithm, PACE)
+    pub(crate) fn new(url: String, algorithm: Algorithm, breaker: BreakerConfig) -> Self {
+        Self::paced(url, algorithm, PACE, breaker)
     }
 
-    fn paced(url: String, algorithm: Algorithm, pace: Pace) -> Self {
-        Self(Arc::new(Shared { url, algorithm, pace, current: RwLock::default(), last: Mutex::default() }))
+    fn paced(url: String, algorithm: Algorithm, pace: Pace, breaker: BreakerConfig) -> Self {
+        let (current, last) = (RwLock::default(), Mutex::default());
+        Self(Arc::new(Shared { url, algorithm, pace, breaker: Breaker::new("jwks", breaker), current, last }))
     }
 
     /// The key of this id, none when the provider has no such key; `Unavailable` when it can't be asked.
@@ -145,6 +151,8 @@ impl Shared {
     }
 
     async fn fetch(&self, last: &mut Option<Attempt>) {
+        // What is not asked is no attempt: the pause after the last one goes on.
+        let Ok(admission) = self.breaker.admit() else { return };
         let client = match last.take() {
             Some(attempt) => Ok(attempt.client),
             None => client(),
@@ -154,6 +162,10 @@ impl Shared {
             Err(error) => return tracing::error!(%error, "no client for the JSON Web Key Set"),
         };
         let result = self.request(&client).await;
+        match &result {
+            Err(error) if is_outage(&**error) => admission.failed(),
+            _ => admission.succeeded(),
+        }
         let succeeded = result.is_ok();
         match result {
             Ok(keys) => {
@@ -199,6 +211,12 @@ fn client() -> reqwest::Result<reqwest::Client> {
         .timeout(Duration::from_secs(5))
         .user_agent("oms")
         .build()
+}
+
+/// Whether nobody answers, or nobody who could serve. A provider that gives no keys is there.
+fn is_outage(error: &(dyn std::error::Error + 'static)) -> bool {
+    let error = error.downcast_ref::<reqwest::Error>();
+    error.is_some_and(|error| error.status().is_none_or(|status| status.is_server_error()))
 }
 
 /// Whether a key is there to verify signatures of this algorithm.

@@ -9,15 +9,15 @@ use oms_core::{
     config::{EventConfig, PostgresConfig, RedisConfig, Source},
 };
 
-use crate::{ClientIp, Edge, EdgeConfig, poke, protect, telemetry};
+use crate::{ClientIp, Edge, EdgeConfig, poke, telemetry};
 
-/// Reads the settings, builds the routes and serves until the environment is taken away. `read` reads what only this
-/// function needs to know.
+/// Reads the settings, builds the router and serves until the environment is taken away. `read` reads what only this
+/// function needs to know; `router` is protected already.
 ///
 /// # Errors
 ///
 /// Every problem of the configuration at once.
-pub async fn run<C>(read: impl FnOnce(&mut Source) -> C, routes: impl FnOnce(&Edge, C) -> Router) -> Result<(), Error> {
+pub async fn run<C>(read: impl FnOnce(&mut Source) -> C, router: impl FnOnce(&Edge, C) -> Router) -> Result<(), Error> {
     let mut source = Source::from_env();
     let (config, postgres, redis) =
         (EdgeConfig::read(&mut source), PostgresConfig::read(&mut source), RedisConfig::read(&mut source));
@@ -28,8 +28,8 @@ pub async fn run<C>(read: impl FnOnce(&mut Source) -> C, routes: impl FnOnce(&Ed
     source.finish()?;
     let telemetry = Arc::new(telemetry::init(&config.telemetry));
     let edge = Edge::new(config, Registry::connect_lazy(&postgres, &redis, &events)?);
-    let answered = poke::register(queue, &edge.registry.outbox).await?;
-    let router = protect(routes(&edge, own), &edge);
+    let answered = poke::register(queue, edge.config.breaker, &edge.registry.outbox).await?;
+    let router = router(&edge, own);
     let answer = async |request: Request| {
         let response = router.clone().oneshot(with_client_ip(request)).await;
         // Once the answer is out the environment is frozen, and its spans with it.

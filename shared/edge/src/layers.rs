@@ -22,7 +22,7 @@ use crate::{
     config::{EdgeConfig, Origins},
     failed_login::FailedLogins,
     health,
-    problem::{ApiError, Cause},
+    problem::{self, ApiError, Cause, WriteFailure},
     request::{self, RequestInfo},
 };
 
@@ -56,6 +56,11 @@ impl Edge {
 /// Call it last, on the complete router: routes that are added afterwards are not protected. A transport without a socket
 /// sets [`crate::ClientIp`] on its requests; `axum::serve` needs `into_make_service_with_connect_info::<SocketAddr>()`.
 pub fn protect(router: Router, edge: &Edge) -> Router {
+    protect_as(router, edge, problem::write)
+}
+
+/// The same, with failures in another form than `application/problem+json`.
+pub fn protect_as(router: Router, edge: &Edge, write: WriteFailure) -> Router {
     let mut router = router
         .merge(health::router(edge))
         .fallback(async || ApiError::from(Cause::RouteNotFound))
@@ -66,7 +71,7 @@ pub fn protect(router: Router, edge: &Edge) -> Router {
     if let Some(cors) = cors(&edge.config) {
         router = router.layer(cors);
     }
-    router.layer(middleware::from_fn_with_state(edge.clone(), request::track))
+    router.layer(middleware::from_fn_with_state((edge.clone(), write), request::track))
 }
 
 /// Puts the routes added so far behind authentication; their handlers can extract [`Caller`].
@@ -183,6 +188,12 @@ fn cors(config: &EdgeConfig) -> Option<CorsLayer> {
             HeaderName::from_static("last-event-id"),
             HeaderName::from_static("traceparent"),
             HeaderName::from_static("tracestate"),
+            // What gRPC-Web and Connect clients send.
+            HeaderName::from_static("connect-protocol-version"),
+            HeaderName::from_static("connect-timeout-ms"),
+            HeaderName::from_static("grpc-timeout"),
+            HeaderName::from_static("x-grpc-web"),
+            HeaderName::from_static("x-user-agent"),
         ])
         .expose_headers([
             header::ETAG,
@@ -191,6 +202,9 @@ fn cors(config: &EdgeConfig) -> Option<CorsLayer> {
             header::RETRY_AFTER,
             header::WWW_AUTHENTICATE,
             request::CORRELATION_ID,
+            HeaderName::from_static("grpc-message"),
+            HeaderName::from_static("grpc-status"),
+            HeaderName::from_static("grpc-status-details-bin"),
         ])
         .max_age(Duration::from_secs(3600));
     Some(layer)

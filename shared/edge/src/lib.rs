@@ -26,7 +26,7 @@ pub mod trace_context;
 
 pub use body::JsonBody;
 pub use config::EdgeConfig;
-pub use layers::{Caller, Edge, authenticated, protect};
+pub use layers::{Caller, Edge, authenticated, protect, protect_as};
 pub use locale::Locale;
 pub use problem::{ApiError, Cause};
 pub use request::{ClientIp, Outcome, RequestInfo};

@@ -5,6 +5,7 @@ use std::{sync::OnceLock, time::Duration};
 use axum::{Router, http::header, routing::get};
 use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use oms_core::breaker;
 
 use crate::config::EdgeConfig;
 
@@ -47,6 +48,14 @@ pub fn install() {
         describe_counter!(
             "oms_event_relay_failures_total",
             "Total number of records that come back to be relayed again"
+        );
+        describe_gauge!(
+            breaker::STATE_METRIC,
+            "State of the circuit breaker of a dependency: 0 closed, 1 half-open, 2 open"
+        );
+        describe_counter!(
+            breaker::REJECTED_METRIC,
+            "Total number of calls that were not made, since the dependency does not answer"
         );
         let upkept = handle.clone();
         // A thread of its own: tests install from runtimes that end before the process does.

@@ -53,6 +53,20 @@ pub enum Cause {
     },
     /// No route answers the path.
     RouteNotFound,
+    /// No service has the method (of gRPC).
+    ProcedureNotFound,
+    /// The message (of gRPC) is not what its method takes.
+    MessageUnreadable {
+        /// What its decoder says.
+        because: String,
+    },
+    /// The call (of gRPC) comes in a form that nobody reads.
+    RequestUnsupported {
+        /// What its decoder says.
+        because: String,
+    },
+    /// The deadline that the client set has passed.
+    DeadlinePassed,
     /// The route does not answer the method.
     MethodNotAllowed,
     /// A write came without `If-Match`.
@@ -99,16 +113,18 @@ impl ApiError {
         match &self.cause {
             Cause::Core(error) => error.code(),
             Cause::Unauthenticated { .. } => Code::Unauthenticated,
-            Cause::AmbiguousCredentials | Cause::BodyUnreadable => Code::InvalidRequest,
+            Cause::AmbiguousCredentials | Cause::BodyUnreadable | Cause::MessageUnreadable { .. } => {
+                Code::InvalidRequest
+            }
             Cause::RateLimited { .. } => Code::RateLimited,
             Cause::BodyTooLarge { .. } => Code::BodyTooLarge,
-            Cause::UnsupportedMediaType => Code::UnsupportedMediaType,
+            Cause::UnsupportedMediaType | Cause::RequestUnsupported { .. } => Code::UnsupportedMediaType,
             Cause::MalformedJson { .. } => Code::MalformedJson,
-            Cause::RouteNotFound => Code::RouteNotFound,
+            Cause::RouteNotFound | Cause::ProcedureNotFound => Code::RouteNotFound,
             Cause::MethodNotAllowed => Code::MethodNotAllowed,
             Cause::PreconditionRequired => Code::PreconditionRequired,
             Cause::UnknownApiVersion => Code::UnknownApiVersion,
-            Cause::Timeout => Code::ServiceUnavailable,
+            Cause::Timeout | Cause::DeadlinePassed => Code::ServiceUnavailable,
         }
     }
 
@@ -239,8 +255,11 @@ fn clipped(mut text: String) -> String {
     text
 }
 
+/// How a failed response gets its form: [`write`], or another one where clients expect another.
+pub type WriteFailure = fn(&mut Response, &ApiError, &RequestInfo);
+
 /// Gives a failed response its body, in the language and with the correlation id of its request.
-pub(crate) fn write(response: &mut Response, error: &ApiError, request: &RequestInfo) {
+pub fn write(response: &mut Response, error: &ApiError, request: &RequestInfo) {
     let (locale, code) = (request.locale(), error.code());
     let problem = Problem {
         r#type: format!("urn:oms:error:{}", code.as_str()),

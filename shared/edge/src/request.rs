@@ -26,7 +26,7 @@ use uuid::Uuid;
 use crate::{
     layers::Edge,
     locale::Locale,
-    problem::{self, ApiError, Cause, Pending},
+    problem::{ApiError, Cause, Pending, WriteFailure},
     trace_context::TraceParent,
 };
 
@@ -67,6 +67,7 @@ struct Inner {
     locale: Locale,
     max_body_bytes: usize,
     request_timeout: Duration,
+    content_type: Option<HeaderValue>,
     /// Tenant and actor, once they are authenticated: for the log line.
     caller: OnceLock<(String, String)>,
 }
@@ -107,6 +108,11 @@ impl RequestInfo {
         self.0.request_timeout
     }
 
+    /// The media type of the request's body, if it came as text.
+    pub fn content_type(&self) -> Option<&str> {
+        self.0.content_type.as_ref()?.to_str().ok()
+    }
+
     /// Notes who asks, for the log line.
     pub(crate) fn is_from(&self, context: &Context) {
         // Only a second authentication could find it set, and it would say the same.
@@ -127,8 +133,12 @@ impl<S: Send + Sync> FromRequestParts<S> for RequestInfo {
     }
 }
 
-/// The outermost middleware of [`crate::protect`].
-pub(crate) async fn track(State(edge): State<Edge>, mut request: Request, next: Next) -> Response {
+/// The outermost middleware of [`crate::protect_as`].
+pub(crate) async fn track(
+    State((edge, write)): State<(Edge, WriteFailure)>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let started = Instant::now();
     let method = method_label(request.method());
     let route = request
@@ -154,6 +164,7 @@ pub(crate) async fn track(State(edge): State<Edge>, mut request: Request, next: 
         locale: Locale::negotiate(request.headers()),
         max_body_bytes: edge.config.max_body_bytes,
         request_timeout: edge.config.request_timeout,
+        content_type: request.headers().get(header::CONTENT_TYPE).cloned(),
         caller: OnceLock::new(),
     }));
     request.extensions_mut().insert(info.clone());
@@ -165,7 +176,7 @@ pub(crate) async fn track(State(edge): State<Edge>, mut request: Request, next: 
     let status = response.status();
     let trace_id = info.0.trace.trace_id_hex();
     if let Some(error) = &failure {
-        problem::write(&mut response, error, &info);
+        write(&mut response, error, &info);
         if let Some(cause) = error.internal_cause() {
             let code = error.code().as_str();
             tracing::error!(cause, code, route, correlation_id = info.correlation_id(), trace_id, "request failed");

@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use oms_event_relay::{Outcome, Record, Relay};
+use oms_core::breaker::BreakerConfig;
+use oms_event_relay::{Outcome, Record, Relay, RelayConfig};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -164,6 +165,77 @@ async fn when_the_bus_is_away_nothing_is_queued_or_marked() {
     let back = failures(&[&records[0], &records[1]]);
     assert_eq!(outcome, Outcome { failures: back, ..Outcome::default() });
     assert!(stage.fifo().await.is_empty() && stage.marks().await.is_empty());
+}
+
+/// A relay whose breakers open after two calls that failed.
+fn guarded(stage: &Stage, open: Duration) -> Relay {
+    let config = RelayConfig { breaker: BreakerConfig { failures: 2, open }, ..stage.config.clone() };
+    Relay::with_sdk(config, &sdk(&stage.proxy.endpoint))
+}
+
+#[tokio::test]
+async fn a_service_that_stays_away_is_left_alone_over_batches_and_the_others_are_not() {
+    for (away, other) in [("PutEvents", "BatchGetItem"), ("BatchGetItem", "PutEvents")] {
+        let stage = Stage::new(false).await;
+        let relay = guarded(&stage, Duration::from_secs(3_600));
+        stage.proxy.rule(move |call| match call.operation == away {
+            true => Fault::Refused(503, "ServiceUnavailable"),
+            false => Fault::None,
+        });
+        let record = stage.record(Uuid::now_v7(), 1);
+        let back = Outcome { failures: failures(&[&record]), ..Outcome::default() };
+        for _ in 0..2 {
+            assert_eq!(relay.relay(vec![record.clone()]).await, back);
+        }
+        let calls = (stage.proxy.calls(away).len(), stage.proxy.calls(other).len());
+        stage.proxy.heal();
+        for _ in 0..3 {
+            assert_eq!(relay.relay(vec![record.clone()]).await, back, "{away}");
+        }
+        assert_eq!(stage.proxy.calls(away).len(), calls.0, "{away} is called no more");
+        let more = if other == "BatchGetItem" { 3 } else { 0 };
+        assert_eq!(stage.proxy.calls(other).len(), calls.1 + more);
+        assert!(stage.marks().await.is_empty() && stage.target().await.is_empty(), "{away}");
+    }
+}
+
+#[tokio::test]
+async fn a_service_that_is_back_is_found_and_everything_arrives() {
+    let stage = Stage::new(true).await;
+    let relay = guarded(&stage, Duration::from_millis(1));
+    stage.proxy.rule(|_| Fault::Refused(500, "InternalServerError"));
+    let mut records: Vec<Record> = (0..30).map(|_| stage.record(Uuid::now_v7(), 1)).collect();
+    let all = records.len() as u64;
+    for _ in 0..3 {
+        assert_eq!(relay.relay(records.clone()).await.failures.len(), records.len());
+    }
+    stage.proxy.heal();
+    let (mut relayed, deadline) = (0, Instant::now() + Duration::from_secs(30));
+    while !records.is_empty() {
+        assert!(Instant::now() < deadline, "{} records still come back", records.len());
+        let outcome = relay.relay(records.clone()).await;
+        relayed += outcome.relayed;
+        records.retain(|record| outcome.failures.contains(&record.into()));
+    }
+    assert_eq!(stage.marks().await.len() as u64, all);
+    assert!(relayed >= all && stage.target().await.len() as u64 == relayed);
+    assert!(stage.dead_letters().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_service_that_refuses_is_not_away() {
+    let stage = Stage::new(false).await;
+    let relay = guarded(&stage, Duration::from_secs(3_600));
+    stage.proxy.rule(|call| match call.operation.as_str() {
+        "PutEvents" => Fault::Refused(400, "AccessDeniedException"),
+        _ => Fault::None,
+    });
+    let record = stage.record(Uuid::now_v7(), 1);
+    for _ in 0..5 {
+        assert_eq!(relay.relay(vec![record.clone()]).await.relayed, 0);
+    }
+    stage.proxy.heal();
+    assert_eq!(relay.relay(vec![record]).await, Outcome { relayed: 1, ..Outcome::default() });
 }
 
 #[tokio::test]

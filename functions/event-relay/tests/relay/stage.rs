@@ -13,6 +13,7 @@ use aws_sdk_dynamodb::{
 };
 use aws_sdk_eventbridge::types::{InputTransformer, Target};
 use aws_sdk_sqs::types::{Message, QueueAttributeName};
+use oms_core::breaker::BreakerConfig;
 use oms_event_relay::{Failure, Record, Relay, RelayConfig};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -55,6 +56,7 @@ impl Stage {
             fifo: if fifo { Some(queue(&sqs, &format!("{name}.fifo")).await) } else { None },
             endpoint: None,
             region: None,
+            breaker: BreakerConfig::default(),
         };
         let proxy = Proxy::start(moto).await;
         let relay = Relay::with_sdk(config.clone(), &self::sdk(&proxy.endpoint));

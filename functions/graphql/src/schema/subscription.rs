@@ -138,5 +138,5 @@ fn filter(
     }
     faults.finish(Code::InvalidRequest)?;
     let types = types.unwrap_or_default().into_iter().map(Into::into).collect();
-    Ok(EventFilter { types, entities: ids, names })
+    Ok(EventFilter { types, entities: ids, names, ..EventFilter::default() })
 }

@@ -2,12 +2,13 @@
 
 use std::time::{Duration, Instant};
 
+use oms_core::breaker::BreakerConfig;
 use oms_outbox_publisher::{Error, Publisher};
 use rdkafka::types::RDKafkaRespErr;
 use sqlx::PgPool;
 
 use crate::{
-    brokers::{assert_order, break_produce, config, heal, messages, mock},
+    brokers::{assert_order, break_produce, config, eventually, heal, messages, mock},
     oms::{checkpoint, create, locks, registry, unpublished, update},
 };
 
@@ -79,6 +80,48 @@ async fn a_kafka_that_is_down_costs_its_time_out_and_says_why(pool: PgPool) {
     assert!(error.to_string().contains("no acknowledgement within 2000 ms; "), "{error}");
     assert_eq!((unpublished(&pool).await, locks(&pool).await), (1, 0));
     mock.broker_up(-1).unwrap();
+    assert_eq!(publisher.drain(&oms, None).await.unwrap().published, 1);
+}
+
+#[sqlx::test(migrator = "oms_core::postgres::MIGRATOR")]
+async fn a_kafka_that_stays_down_is_left_alone_and_nothing_is_lost_meanwhile(pool: PgPool) {
+    let (mock, mut config) = mock(1);
+    config.delivery_timeout = Duration::from_secs(2);
+    config.breaker = BreakerConfig { failures: 2, open: Duration::from_millis(1_500) };
+    let oms = registry(&pool);
+    create(&oms, ["First".to_owned()]).await;
+    let mut publisher = Publisher::new(config.clone());
+    mock.broker_down(-1).unwrap();
+    for _ in 0..2 {
+        let error = publisher.drain(&oms, None).await.unwrap_err();
+        assert!(error.to_string().contains("no acknowledgement"), "{error}");
+    }
+    let began = Instant::now();
+    create(&oms, ["Second".to_owned()]).await;
+    let error = publisher.drain(&oms, None).await.unwrap_err();
+    assert!(error.to_string().contains("circuit breaker is open"), "{error}");
+    assert!(began.elapsed() < Duration::from_millis(1_500), "{:?}", began.elapsed());
+    assert_eq!((unpublished(&pool).await, locks(&pool).await), (2, 0), "others may try");
+
+    mock.broker_up(-1).unwrap();
+    eventually("it is published", async || publisher.drain(&oms, None).await.is_ok()).await;
+    assert_eq!(unpublished(&pool).await, 0);
+    assert_order(&messages(&config, &config.topic));
+}
+
+#[sqlx::test(migrator = "oms_core::postgres::MIGRATOR")]
+async fn a_kafka_that_refuses_is_not_away(pool: PgPool) {
+    let (mock, mut config) = mock(1);
+    config.breaker = BreakerConfig { failures: 1, open: Duration::from_secs(3_600) };
+    let oms = registry(&pool);
+    create(&oms, ["Customer".to_owned()]).await;
+    let mut publisher = Publisher::new(config);
+    break_produce(&mock, RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED, ALWAYS);
+    for _ in 0..3 {
+        let error = publisher.drain(&oms, None).await.unwrap_err();
+        assert!(error.to_string().contains("uthorization"), "{error}");
+    }
+    heal(&mock);
     assert_eq!(publisher.drain(&oms, None).await.unwrap().published, 1);
 }
 

@@ -11,7 +11,6 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use sqlx::PgPool;
 use uuid::Uuid;
 
 use crate::{
@@ -21,6 +20,7 @@ use crate::{
     fault::FaultKind,
     id::{ApiKeyId, TenantId},
     input::{Faults, Fields},
+    postgres::Database,
 };
 
 /// What every key starts with, so that leaked ones are found by scanners.
@@ -70,12 +70,12 @@ pub struct Identity {
 /// The use cases of API keys.
 #[derive(Debug, Clone)]
 pub struct ApiKeys {
-    pool: PgPool,
+    db: Database,
 }
 
 impl ApiKeys {
-    pub(crate) fn new(pool: PgPool) -> Self {
-        Self { pool }
+    pub(crate) fn new(db: Database) -> Self {
+        Self { db }
     }
 
     /// Who the secret belongs to; none when it is unknown, expired or revoked. One statement.
@@ -83,7 +83,7 @@ impl ApiKeys {
         if !secret.starts_with(PREFIX) {
             return Ok(None);
         }
-        let Some(row) = repository::authenticate(&self.pool, &hash(secret)).await? else { return Ok(None) };
+        let Some(row) = repository::authenticate(&self.db, &hash(secret)).await? else { return Ok(None) };
         let tenant = row.tenant_id.parse().map_err(Error::internal)?;
         let (id, name) = (ApiKeyId(row.id), row.name);
         Ok(Some(Identity { id, tenant, name, roles: row.roles, expires_at: row.expires_at }))
@@ -105,21 +105,21 @@ impl ApiKeys {
             return Err(Error::internal("a key without faults is missing"));
         };
         let secret = new_secret();
-        let key = repository::insert(&self.pool, context, ApiKeyId::new().0, &name, &hash(&secret), &roles, expires_at)
-            .await?;
+        let key =
+            repository::insert(&self.db, context, ApiKeyId::new().0, &name, &hash(&secret), &roles, expires_at).await?;
         Ok((key, Secret::new(secret)))
     }
 
     /// All keys of the tenant, newest first, revoked and expired ones too; at most 1,000.
     pub async fn list(&self, context: &Context) -> Result<Vec<ApiKey>> {
         context.require(Permission::ApiKeyManage)?;
-        repository::list(&self.pool, &context.tenant).await.map_err(Into::into)
+        repository::list(&self.db, &context.tenant).await.map_err(Into::into)
     }
 
     /// Revokes a key at once; revoking it again changes nothing.
     pub async fn revoke(&self, context: &Context, id: Uuid) -> Result<()> {
         context.require(Permission::ApiKeyManage)?;
-        if repository::revoke(&self.pool, context, id).await? {
+        if repository::revoke(&self.db, context, id).await? {
             Ok(())
         } else {
             Err(Error::NotFound { code: Code::ApiKeyNotFound, key: id.to_string() })

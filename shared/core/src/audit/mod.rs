@@ -9,7 +9,6 @@ use std::net::IpAddr;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::Value;
-use sqlx::PgPool;
 use uuid::Uuid;
 
 use crate::{
@@ -22,6 +21,7 @@ use crate::{
     link_type::LinkType,
     object_type::ObjectType,
     page::{self, MAX_LIMIT, Page, Position, SortValue},
+    postgres::Database,
 };
 
 /// One thing that was done, or tried.
@@ -99,12 +99,12 @@ pub struct FailedLogin {
 /// The use cases of the audit log.
 #[derive(Debug, Clone)]
 pub struct Audit {
-    pool: PgPool,
+    db: Database,
 }
 
 impl Audit {
-    pub(crate) fn new(pool: PgPool) -> Self {
-        Self { pool }
+    pub(crate) fn new(db: Database) -> Self {
+        Self { db }
     }
 
     /// A page of entries, newest first.
@@ -121,7 +121,7 @@ impl Audit {
         }
         let digest = page::digest(&context.tenant, &format!("audit {filter:?}"));
         let after = cursor.map(|cursor| after(cursor, digest)).transpose()?;
-        let (rows, has_more) = repository::list(&self.pool, &context.tenant, filter, after, limit).await?;
+        let (rows, has_more) = repository::list(&self.db, &context.tenant, filter, after, limit).await?;
         let items: Vec<AuditEntry> = rows.into_iter().map(shown).collect::<Result<_>>()?;
         let cursor = |entry: &AuditEntry| Position { value: SortValue::Time(entry.created_at), id: entry.id };
         let cursors = items.iter().map(|entry| cursor(entry).encode(digest)).collect();
@@ -130,7 +130,7 @@ impl Audit {
 
     /// Records a failed login.
     pub async fn record_failed_login(&self, login: FailedLogin) -> Result<()> {
-        repository::insert_failed_login(&self.pool, &login).await.map_err(Into::into)
+        repository::insert_failed_login(&self.db, &login).await.map_err(Into::into)
     }
 }
 

@@ -84,8 +84,7 @@ impl<E: Store> Service<E> {
 
     async fn restore_now(&self, context: &Context, key: &TypeKey, expected: Option<i32>) -> Result<E> {
         for _ in 0..ATTEMPTS {
-            let latest =
-                E::fetch_latest(&self.pool, &context.tenant, key).await?.ok_or_else(|| Self::not_found(key))?;
+            let latest = E::fetch_latest(&self.db, &context.tenant, key).await?.ok_or_else(|| Self::not_found(key))?;
             if !latest.is_deleted {
                 return Err(Error::NotDeleted { key: key.to_string() });
             }

@@ -101,7 +101,7 @@ impl<E: Store> Service<E> {
     ) -> Result<()> {
         let ids: Vec<Uuid> = keys.iter().filter_map(|key| key.id()).collect();
         let names: Vec<String> = keys.iter().filter_map(|key| key.folded_name()).collect();
-        let rows = E::fetch_many(&self.pool, &context.tenant, &ids, &names).await?;
+        let rows = E::fetch_many(&self.db, &context.tenant, &ids, &names).await?;
         found.lengths.extend(rows.iter().map(length));
         bounded(&found.lengths)?;
 
@@ -127,7 +127,7 @@ impl<E: Store> Service<E> {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
-        let rows = versions::newest(&self.pool, E::KIND, &context.tenant, ids, i64::from(limit)).await?;
+        let rows = versions::newest(&self.db, E::KIND, &context.tenant, ids, i64::from(limit)).await?;
         let pages = rows.chunk_by(|a, b| a.entity_id == b.entity_id);
         let pages: HashMap<Uuid, _> = pages.filter_map(|page| Some((page.first()?.entity_id, page))).collect();
         let page = |id: &Uuid| {
@@ -146,7 +146,7 @@ impl<E: Store> Service<E> {
             return Ok(Vec::new());
         }
         let (ids, numbers): (Vec<_>, Vec<_>) = versions.iter().copied().unzip();
-        let rows = versions::fetch_each(&self.pool, E::KIND, &context.tenant, &ids, &numbers, MAX_PAGE_BYTES).await?;
+        let rows = versions::fetch_each(&self.db, E::KIND, &context.tenant, &ids, &numbers, MAX_PAGE_BYTES).await?;
         bounded(&rows.iter().map(|row| length(&row.document)).collect::<Vec<_>>())?;
         let mut rows = rows.into_iter().peekable();
         let snapshot = |ordinal| {
@@ -174,7 +174,7 @@ impl Service<LinkType> {
             return Ok(Vec::new());
         }
         let tenant = &context.tenant;
-        let rows = link_types::first_links(&self.pool, tenant, end, object_types, i64::from(limit), count).await?;
+        let rows = link_types::first_links(&self.db, tenant, end, object_types, i64::from(limit), count).await?;
         // A page that ends before its first item has no cursor for the rest.
         let begun = rows.iter().filter(|row| !row.documents.is_empty()).count();
         let asked = rows.iter().filter(|row| !row.documents.is_empty() || row.has_more).count();

@@ -14,7 +14,6 @@ mod write;
 use std::{fmt::Debug, marker::PhantomData};
 
 use serde::{Serialize, de::DeserializeOwned};
-use sqlx::PgPool;
 use uuid::Uuid;
 
 pub use create::MAX_BATCH;
@@ -31,6 +30,7 @@ use crate::{
     link_type::Ends,
     name::TypeKey,
     outbox::Outbox,
+    postgres::Database,
     version::FieldChange,
 };
 
@@ -79,15 +79,15 @@ pub struct Rights {
 /// The use cases of a kind of type. Every one authorizes first, before the cache is asked.
 #[derive(Debug, Clone)]
 pub struct Service<E> {
-    pool: PgPool,
+    db: Database,
     cache: Cache,
     outbox: Outbox,
     kind: PhantomData<fn() -> E>,
 }
 
 impl<E: Entity> Service<E> {
-    pub(crate) fn new(pool: PgPool, cache: Cache, outbox: Outbox) -> Self {
-        Self { pool, cache, outbox, kind: PhantomData }
+    pub(crate) fn new(db: Database, cache: Cache, outbox: Outbox) -> Self {
+        Self { db, cache, outbox, kind: PhantomData }
     }
 
     fn not_found(key: &TypeKey) -> Error {
@@ -95,7 +95,7 @@ impl<E: Entity> Service<E> {
     }
 
     /// A document that does not parse is ours to mend: the error names it.
-    fn parse(document: &str) -> Result<E> {
+    pub(crate) fn parse(document: &str) -> Result<E> {
         serde_json::from_str(document).map_err(|error| {
             let id = document.get(..120).unwrap_or(document);
             Error::internal(format_args!("malformed {} {id}: {error}", E::KIND.as_str()))

@@ -79,7 +79,7 @@ impl<E: Store> Service<E> {
         if !asked || names.is_none() {
             names = self.cache.names(tenant).await;
         }
-        let document = E::fetch(&self.pool, tenant, key).await?.ok_or_else(|| Self::not_found(key))?;
+        let document = E::fetch(&self.db, tenant, key).await?.ok_or_else(|| Self::not_found(key))?;
         let entity = Self::parse(&document)?;
         self.keep(context, &entity, &document, names).await;
         Ok(entity)
@@ -121,7 +121,7 @@ impl<E: Store> Service<E> {
             Some(row) => row,
             None => {
                 let mut query = listing::query(&E::COLUMNS, tenant, list, after.as_ref());
-                let row: ListRow = query.build_query_as().fetch_one(&self.pool).await?;
+                let row: ListRow = query.build_query_as().fetch_one(&self.db).await?;
                 let text = serde_json::to_string(&row).map_err(Error::internal)?;
                 if text.len() <= MAX_CACHED_PAGE {
                     self.cache.keep_page(slot, &text).await;
@@ -156,13 +156,11 @@ impl<E: Store> Service<E> {
         let digest = Self::versions_digest(&context.tenant, key);
         let before = cursor.map(|cursor| version_before(cursor, digest)).transpose();
         let rows = match before {
-            Ok(before) => {
-                versions::list(&self.pool, E::KIND, &context.tenant, key, before, i64::from(limit) + 1).await?
-            }
+            Ok(before) => versions::list(&self.db, E::KIND, &context.tenant, key, before, i64::from(limit) + 1).await?,
             Err(_) => Vec::new(),
         };
         // What is not there is not found, whatever the cursor says.
-        if rows.is_empty() && versions::fetch(&self.pool, E::KIND, &context.tenant, key, &[]).await?.is_empty() {
+        if rows.is_empty() && versions::fetch(&self.db, E::KIND, &context.tenant, key, &[]).await?.is_empty() {
             return Err(Self::not_found(key));
         }
         before?;
@@ -191,14 +189,14 @@ impl<E: Store> Service<E> {
     }
 
     async fn version_of(&self, context: &Context, key: &TypeKey, version: i32) -> Result<Version<E>> {
-        let rows = versions::fetch(&self.pool, E::KIND, &context.tenant, key, &[version]).await?;
+        let rows = versions::fetch(&self.db, E::KIND, &context.tenant, key, &[version]).await?;
         self.pick(&rows, key, version)
     }
 
     /// Two versions and what changed from the one to the other.
     pub async fn compare(&self, context: &Context, key: &TypeKey, from: i32, to: i32) -> Result<Comparison<E>> {
         context.require(E::RIGHTS.read)?;
-        let rows = versions::fetch(&self.pool, E::KIND, &context.tenant, key, &[from, to]).await?;
+        let rows = versions::fetch(&self.db, E::KIND, &context.tenant, key, &[from, to]).await?;
         let (from, to) = (self.pick(&rows, key, from)?, self.pick(&rows, key, to)?);
         let changes = compare(&from.snapshot, &to.snapshot);
         Ok(Comparison { from, to, changes })
@@ -246,7 +244,7 @@ impl<E: Store> Service<E> {
     /// The types that an earlier, identical request wrote, as it left them.
     pub(super) async fn replay(&self, context: &Context, entities: &[(uuid::Uuid, i32)]) -> Result<Vec<E>> {
         let (ids, numbers): (Vec<_>, Vec<_>) = entities.iter().copied().unzip();
-        let rows = versions::fetch_each(&self.pool, E::KIND, &context.tenant, &ids, &numbers, i64::MAX).await?;
+        let rows = versions::fetch_each(&self.db, E::KIND, &context.tenant, &ids, &numbers, i64::MAX).await?;
         rows.iter().filter_map(|row| row.document.as_deref()).map(Self::parse).collect()
     }
 }

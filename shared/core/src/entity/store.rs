@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{
@@ -10,7 +10,7 @@ use super::{
     listing::Columns,
     statement::{Outcome, Statement},
 };
-use crate::{id::TenantId, name::TypeKey};
+use crate::{id::TenantId, name::TypeKey, postgres::Database};
 
 /// SQL of one kind of type. Documents are JSON text, parsed by the service.
 pub trait Store: Entity {
@@ -19,7 +19,7 @@ pub trait Store: Entity {
 
     /// The live type.
     fn fetch(
-        db: &PgPool,
+        db: &Database,
         tenant: &TenantId,
         key: &TypeKey,
     ) -> impl Future<Output = sqlx::Result<Option<String>>> + Send;
@@ -27,15 +27,22 @@ pub trait Store: Entity {
     /// The live types of these ids and folded names, each once, in any order; none in place of what is too much together
     /// with those before it. The first one never is.
     fn fetch_many(
-        db: &PgPool,
+        db: &Database,
         tenant: &TenantId,
         ids: &[Uuid],
         names: &[String],
     ) -> impl Future<Output = sqlx::Result<Vec<Option<String>>>> + Send;
 
+    /// The next live types that are wanted, in the order of their ids.
+    fn walk(
+        db: &Database,
+        tenant: &TenantId,
+        step: &WalkStep<'_>,
+    ) -> impl Future<Output = sqlx::Result<Walked>> + Send;
+
     /// The type as its last version has it, deleted or not; by name the live one, else the one deleted last.
     fn fetch_latest(
-        db: &PgPool,
+        db: &Database,
         tenant: &TenantId,
         key: &TypeKey,
     ) -> impl Future<Output = sqlx::Result<Option<LatestState>>> + Send;
@@ -49,10 +56,35 @@ pub trait Store: Entity {
 
     /// Those of the folded names that live types have, with their ids.
     fn taken_names(
-        db: &PgPool,
+        db: &Database,
         tenant: &TenantId,
         names: &[String],
     ) -> impl Future<Output = sqlx::Result<Vec<(String, Uuid)>>> + Send;
+}
+
+/// A step of a walk through the live types of a tenant. All conditions must hold; none in place of one means all.
+pub struct WalkStep<'a> {
+    /// Above this id.
+    pub after: Uuid,
+    /// One of these.
+    pub ids: Option<&'a [Uuid]>,
+    /// With one of these folded names.
+    pub names: Option<&'a [String]>,
+    /// Of one of these categories.
+    pub categories: Option<&'a [String]>,
+    /// With at least one of these tags.
+    pub tags: Option<&'a [String]>,
+    /// The most types.
+    pub limit: i64,
+    /// The most bytes of documents, the first one apart.
+    pub bytes: i64,
+}
+
+/// What a step came by.
+pub struct Walked {
+    pub documents: Vec<String>,
+    /// Whether there are more.
+    pub has_more: bool,
 }
 
 /// The last version of a type.

@@ -97,7 +97,7 @@ impl<E: Store> Service<E> {
                 _ => return Ok(base),
             }
         }
-        let document = E::fetch(&self.pool, &context.tenant, key).await?.ok_or_else(|| Self::not_found(key))?;
+        let document = E::fetch(&self.db, &context.tenant, key).await?.ok_or_else(|| Self::not_found(key))?;
         let base = Self::parse(&document)?;
         match expected {
             Some(expected) if base.stamp().version != expected => {

@@ -5,7 +5,7 @@ use std::{
     future::Future,
 };
 
-use sqlx::AssertSqlSafe;
+use sqlx::{AssertSqlSafe, PgConnection};
 use uuid::Uuid;
 
 use super::{
@@ -64,14 +64,14 @@ impl<E: Store> Service<E> {
     pub(super) async fn remember(&self, context: &Context, entity: &E) -> Result<()> {
         let Some(key) = &context.idempotency else { return Ok(()) };
         let answer = (entity.id(), entity.stamp().version);
-        let first = idempotency::remember(&self.pool, context, key, answer).await?;
+        let first = idempotency::remember(&self.db, context, key, answer).await?;
         if first { Ok(()) } else { Err(Error::IdempotencyKeyReused) }
     }
 
     /// What an earlier request with the same idempotency key wrote.
     async fn recall(&self, context: &Context) -> Result<Option<Vec<E>>> {
         let Some(key) = &context.idempotency else { return Ok(None) };
-        match idempotency::recall(&self.pool, context, key).await? {
+        match idempotency::recall(&self.db, context, key).await? {
             None => Ok(None),
             Some(earlier) if earlier.body_hash == key.body_hash => {
                 self.replay(context, &earlier.entities).await.map(Some)
@@ -119,13 +119,11 @@ impl<E: Store> Service<E> {
     }
 
     async fn execute(&self, statement: &Statement<'_>, lock: Lock) -> sqlx::Result<Vec<Outcome>> {
+        let work = async |connection: &mut PgConnection| E::write(connection, statement).await;
         // A tenant has no character that means anything to SQL, nor has an id.
         let tenant = &statement.context.tenant;
         let lock = match lock {
-            Lock::None => {
-                let mut connection = self.pool.acquire().await?;
-                return E::write(&mut connection, statement).await;
-            }
+            Lock::None => return Box::pin(self.db.with(work)).await,
             Lock::Tenant => format!("SELECT pg_advisory_xact_lock(hashtextextended('oms:{tenant}', 0))"),
             Lock::Cascade(id) => format!(
                 "SELECT FROM object_types WHERE tenant_id = '{tenant}' AND id = '{id}' FOR UPDATE; \
@@ -133,10 +131,7 @@ impl<E: Store> Service<E> {
                 AND (source_object_type_id = '{id}' OR target_object_type_id = '{id}') ORDER BY id FOR UPDATE"
             ),
         };
-        let mut transaction = self.pool.begin_with(AssertSqlSafe(format!("BEGIN; {lock}"))).await?;
-        let outcomes = E::write(&mut transaction, statement).await?;
-        transaction.commit().await?;
-        Ok(outcomes)
+        Box::pin(self.db.transaction(AssertSqlSafe(format!("BEGIN; {lock}")), work)).await
     }
 
     /// After a refusal: every name that is taken and every target that is not there, not only the first.
@@ -144,14 +139,14 @@ impl<E: Store> Service<E> {
         let mut faults = Faults::default();
         let live = items.iter().filter(|item| !item.row.is_deleted);
         let names: Vec<String> = live.clone().map(|item| item.row.name.to_ascii_lowercase()).collect();
-        let taken = E::taken_names(&self.pool, &context.tenant, &names).await?;
+        let taken = E::taken_names(&self.db, &context.tenant, &names).await?;
         let taken: HashMap<String, Uuid> = taken.into_iter().collect();
 
         let own: HashSet<Uuid> = items.iter().map(|item| item.row.id).collect();
         let wanted: Vec<(String, Option<Uuid>, Option<String>, String)> = live.clone().flat_map(wanted).collect();
         let ids: Vec<Uuid> = wanted.iter().filter_map(|(_, id, ..)| *id).collect();
         let keys: Vec<String> = wanted.iter().filter_map(|(_, _, name, _)| name.clone()).collect();
-        let found = object_types::live_keys(&self.pool, &context.tenant, &ids, &keys).await?;
+        let found = object_types::live_keys(&self.db, &context.tenant, &ids, &keys).await?;
 
         for item in live {
             if taken.get(&item.row.name.to_ascii_lowercase()).is_some_and(|id| *id != item.row.id) {
@@ -177,7 +172,7 @@ impl<E: Store> Service<E> {
     /// After a refused deletion: what still points at the object type.
     async fn refuse_use(&self, context: &Context, items: &[Item], cascade: bool) -> Result<()> {
         let Some(deleted) = items.first().filter(|item| item.row.is_deleted) else { return Ok(()) };
-        let rows = object_types::referrers(&self.pool, &context.tenant, deleted.row.id, !cascade).await?;
+        let rows = object_types::referrers(&self.db, &context.tenant, deleted.row.id, !cascade).await?;
         let referrers: Vec<Referrer> = rows.into_iter().map(referrer).collect();
         if referrers.is_empty() { Ok(()) } else { Err(Error::InUse { referrers }) }
     }

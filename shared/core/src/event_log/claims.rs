@@ -3,7 +3,7 @@
 use sqlx::{Connection, PgConnection};
 
 use super::{LogEvent, repository, row::readable_by_partition};
-use crate::error::Result;
+use crate::{error::Result, postgres::Database};
 
 /// Tells these advisory locks from others of the database.
 const CLASS: i32 = 0x006f_6d73;
@@ -16,34 +16,38 @@ const BYTES: i64 = 16 << 20;
 #[derive(Debug)]
 pub struct Claims {
     connection: PgConnection,
+    db: Database,
 }
 
 impl Claims {
-    pub(super) fn new(connection: PgConnection) -> Self {
-        Self { connection }
+    pub(super) fn new(connection: PgConnection, db: Database) -> Self {
+        Self { connection, db }
     }
 
     /// Locks up to `most` partitions that have something to publish, in any order. None means that there is nothing to do, or
     /// that others are doing it.
     pub async fn claim(&mut self, most: usize) -> Result<Vec<i16>> {
-        Ok(repository::claim(&mut self.connection, CLASS, i32::try_from(most).unwrap_or(i32::MAX)).await?)
+        let most = i32::try_from(most).unwrap_or(i32::MAX);
+        Ok(self.db.aside(repository::claim(&mut self.connection, CLASS, most)).await?)
     }
 
     /// The next events of claimed partitions, in order of position: at most `limit`, fewer when they are large, none when all
     /// are published.
     pub async fn next(&mut self, partitions: &[i16], limit: i64) -> Result<Vec<LogEvent>> {
-        readable_by_partition(repository::unpublished(&mut self.connection, partitions, limit, BYTES).await?)
+        let rows = repository::unpublished(&mut self.connection, partitions, limit, BYTES);
+        readable_by_partition(self.db.aside(rows).await?)
     }
 
-    /// Notes how far partitions were published: pairs of partition and position.
+    /// Notes how far partitions were published: pairs of partition and position. It is tried however often the database did
+    /// not answer: what is not noted will repeat.
     pub async fn advance(&mut self, reached: &[(i16, i64)]) -> Result<()> {
         let (partitions, positions): (Vec<i16>, Vec<i64>) = reached.iter().copied().unzip();
-        Ok(repository::advance(&mut self.connection, &partitions, &positions).await?)
+        Ok(self.db.aside_anyway(repository::advance(&mut self.connection, &partitions, &positions)).await?)
     }
 
-    /// Unlocks every partition.
+    /// Unlocks every partition. It is tried however often the database did not answer: nobody else has what is locked.
     pub async fn release(&mut self) -> Result<()> {
-        Ok(repository::unlock_all(&mut self.connection).await?)
+        Ok(self.db.aside_anyway(repository::unlock_all(&mut self.connection)).await?)
     }
 
     /// Ends the session, and its locks.

@@ -11,16 +11,16 @@ mod tests;
 
 use std::time::{Duration, Instant};
 
-use sqlx::{Connection as _, PgPool, postgres::types::PgInterval};
+use sqlx::{Connection as _, PgConnection, postgres::types::PgInterval};
 
 pub use claims::Claims;
 pub use row::{LogEvent, Snapshot};
-pub(crate) use row::{Row, readable};
+pub(crate) use row::{Labels, Row, readable};
 
 use crate::{
     config::{EventConfig, PostgresConfig},
     error::Result,
-    postgres,
+    postgres::{self, Database},
 };
 
 /// How many partitions publishers share. All events of an entity are in one.
@@ -32,14 +32,14 @@ const MOVE: i64 = 20_000;
 /// The event log; a clone is the same log.
 #[derive(Debug, Clone)]
 pub struct EventLog {
-    pool: PgPool,
+    db: Database,
     config: EventConfig,
     direct: Option<PostgresConfig>,
 }
 
 impl EventLog {
-    pub(crate) fn new(pool: PgPool, config: EventConfig, direct: Option<PostgresConfig>) -> Self {
-        Self { pool, config, direct }
+    pub(crate) fn new(db: Database, config: EventConfig, direct: Option<PostgresConfig>) -> Self {
+        Self { db, config, direct }
     }
 
     /// The most bytes of an event as JSON; a larger one becomes a claim check.
@@ -79,15 +79,15 @@ impl EventLog {
 
     /// One short transaction.
     async fn move_rows(&self, limit: i64) -> sqlx::Result<repository::Moved> {
-        let mut transaction = self.pool.begin().await?;
-        let head = repository::lock_head(&mut transaction).await?;
-        // The sweep keeps two ranges ahead; only when it did not run for long there is something to do here.
-        if head.free < MOVE {
-            repository::extend_ranges(&mut transaction).await?;
-        }
-        let moved = repository::move_rows(&mut transaction, &head, limit).await?;
-        transaction.commit().await?;
-        Ok(moved)
+        let work = async |connection: &mut PgConnection| {
+            let head = repository::lock_head(connection).await?;
+            // The sweep keeps two ranges ahead; only when it did not run for long there is something to do here.
+            if head.free < MOVE {
+                repository::extend_ranges(connection).await?;
+            }
+            repository::move_rows(connection, &head, limit).await
+        };
+        self.db.transaction("BEGIN", work).await
     }
 
     /// Opens the connection that a publisher locks partitions on. It is one of its own, past any proxy, since the locks live
@@ -95,9 +95,10 @@ impl EventLog {
     pub async fn claimer(&self) -> Result<Claims> {
         let options = match &self.direct {
             Some(direct) => postgres::direct_options(direct)?,
-            None => self.pool.connect_options().as_ref().clone(),
+            None => self.db.connect_options(),
         };
-        Ok(Claims::new(sqlx::PgConnection::connect_with(&options).await?))
+        let connection = self.db.aside(PgConnection::connect_with(&options)).await?;
+        Ok(Claims::new(connection, self.db.clone()))
     }
 
     /// What has to be done now and then: keeps two ranges ahead, drops old ones and refreshes the gauges. What the outbox holds
@@ -108,30 +109,31 @@ impl EventLog {
         if let Err(error) = self.keep_ranges().await {
             tracing::warn!(%error, "the ranges of the event log are not kept now; the next sweep tries it again");
         }
-        repository::advance_idle(&self.pool).await?;
+        repository::advance_idle(&self.db).await?;
         self.oldest_unpublished_age().await?;
-        let vitals = repository::vitals(&self.pool).await?;
+        let vitals = repository::vitals(&self.db).await?;
         metrics::gauge!("oms_event_ranges_ahead").set(crate::registry::precise(vitals.ranges_ahead));
         metrics::gauge!("oms_queue_dead_rows").set(crate::registry::precise(vitals.dead_rows));
         Ok(())
     }
 
     async fn keep_ranges(&self) -> sqlx::Result<()> {
-        let mut transaction = self.pool.begin().await?;
-        repository::be_impatient(&mut transaction).await?;
-        repository::extend_ranges(&mut transaction).await?;
-        transaction.commit().await?;
+        let extend = async |connection: &mut PgConnection| {
+            repository::be_impatient(connection).await?;
+            repository::extend_ranges(connection).await
+        };
+        self.db.transaction("BEGIN", extend).await?;
         let age = PgInterval {
             months: 0,
             days: 0,
             microseconds: i64::try_from(self.config.retention.as_micros()).unwrap_or(i64::MAX),
         };
         loop {
-            let mut transaction = self.pool.begin().await?;
-            repository::be_impatient(&mut transaction).await?;
-            let dropped = repository::drop_oldest_range(&mut *transaction, age).await?;
-            transaction.commit().await?;
-            if !dropped {
+            let drop_oldest = async |connection: &mut PgConnection| {
+                repository::be_impatient(connection).await?;
+                repository::drop_oldest_range(connection, age).await
+            };
+            if !self.db.transaction("BEGIN", drop_oldest).await? {
                 return Ok(());
             }
             tracing::info!("dropped an old range of the event log");
@@ -141,13 +143,13 @@ impl EventLog {
     /// Takes everything for published, for an installation that has no Kafka: the log is for the change feed alone, and its
     /// old ranges may go.
     pub async fn forgo_publishing(&self) -> Result<()> {
-        Ok(repository::advance_all(&self.pool).await?)
+        Ok(repository::advance_all(&self.db).await?)
     }
 
     /// How long the oldest event has waited for a publisher, in the outbox or in the log; none when all are published. The
     /// gauge `oms_outbox_oldest_age_seconds` shows it too.
     pub async fn oldest_unpublished_age(&self) -> Result<Option<Duration>> {
-        let seconds = repository::oldest_unpublished(&self.pool).await?;
+        let seconds = repository::oldest_unpublished(&self.db).await?;
         metrics::gauge!("oms_outbox_oldest_age_seconds").set(seconds.unwrap_or(0.0).max(0.0));
         Ok(seconds.map(|seconds| Duration::from_secs_f64(seconds.max(0.0))))
     }

@@ -4,7 +4,8 @@ use std::{collections::HashMap, fmt};
 
 use chrono::{DateTime, Utc};
 use oms_events::{ClaimCheck, Data, EntityKind, Event, EventType, Metadata, SCHEMA_VERSION};
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::Value;
 use uuid::Uuid;
 
 use crate::{
@@ -65,6 +66,25 @@ pub struct LogEvent {
     pub(crate) names: Vec<String>,
     document: String,
     changes: String,
+}
+
+/// What the types of an event are grouped by, after the write and before it.
+#[derive(Debug, Default)]
+pub(crate) struct Labels {
+    pub(crate) categories: Vec<String>,
+    pub(crate) tags: Vec<String>,
+}
+
+/// The part of a document that has labels.
+#[derive(Deserialize)]
+struct Labelled {
+    definition: LabelledDefinition,
+}
+
+#[derive(Deserialize)]
+struct LabelledDefinition {
+    category: Option<String>,
+    tags: Vec<String>,
 }
 
 /// The type that an event is about, after the write.
@@ -172,6 +192,22 @@ impl LogEvent {
     pub(crate) fn renames(&self) -> bool {
         let changed = || serde_json::from_str::<Vec<FieldChange>>(&self.changes).unwrap_or_default();
         self.event_type == EventType::ObjectTypeUpdated && changed().iter().any(|change| change.field == "name")
+    }
+
+    /// The labels after the write, and those that it took away.
+    pub(crate) fn labels(&self) -> Result<Labels> {
+        let Labelled { definition } = self.read(&self.document)?;
+        let mut labels = Labels { categories: Vec::from_iter(definition.category), tags: definition.tags };
+        for change in self.changes()? {
+            match (change.field.as_str(), change.old_value) {
+                ("category", Some(Value::String(category))) => labels.categories.push(category),
+                ("tags", Some(Value::Array(tags))) => {
+                    labels.tags.extend(tags.iter().filter_map(Value::as_str).map(str::to_owned));
+                }
+                _ => {}
+            }
+        }
+        Ok(labels)
     }
 
     /// The type after the write.

@@ -6,13 +6,13 @@ use std::{
     time::Duration,
 };
 
-use sqlx::PgPool;
 use tokio::sync::watch;
 
 use super::{FeedEvent, MAX_EVENTS, PAGE_BYTES};
 use crate::{
     error::{Error, Result},
     event_log::{EventLog, LogEvent, readable, repository},
+    postgres::Database,
 };
 
 /// The most events of the window, and about the most bytes; who needs older ones reads them from the database.
@@ -35,7 +35,7 @@ pub(super) struct Hub(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    pool: PgPool,
+    db: Database,
     log: EventLog,
     written: watch::Receiver<u64>,
     poll: Duration,
@@ -70,10 +70,10 @@ pub(super) struct Watched {
 }
 
 impl Hub {
-    pub(super) fn new(pool: PgPool, log: EventLog, written: watch::Receiver<u64>, poll: Duration) -> Self {
+    pub(super) fn new(db: Database, log: EventLog, written: watch::Receiver<u64>, poll: Duration) -> Self {
         let (window, recent, watchers) = (watch::Sender::new(None), RwLock::default(), Mutex::default());
         let ended = watch::Sender::new(false);
-        Self(Arc::new(Shared { pool, log, written, poll, window, recent, watchers, ended }))
+        Self(Arc::new(Shared { db, log, written, poll, window, recent, watchers, ended }))
     }
 
     pub(super) fn end(&self) {
@@ -125,10 +125,10 @@ impl Shared {
     }
 
     async fn catch_up(&self) -> Result<()> {
-        let mut head = repository::head(&self.pool).await?;
+        let mut head = repository::head(&self.db).await?;
         if head.waiting {
             self.log.sequence().await?;
-            head = repository::head(&self.pool).await?;
+            head = repository::head(&self.db).await?;
         }
         let known = (*self.window.borrow()).filter(|window| window.epoch == head.epoch);
         let Some(mut window) = known else {
@@ -138,7 +138,7 @@ impl Shared {
             return Ok(());
         };
         while window.until < head.position {
-            let read = readable(repository::newest(&self.pool, window.until, READ, READ_BYTES).await?)?;
+            let read = readable(repository::newest(&self.db, window.until, READ, READ_BYTES).await?)?;
             let Some(last) = read.last() else { break };
             window.until = last.position;
             self.recent

@@ -6,9 +6,11 @@
 
 mod live;
 mod session;
+mod snapshot;
 #[cfg(test)]
 mod tests;
 mod token;
+mod watch;
 
 use std::{
     sync::{Arc, OnceLock},
@@ -16,24 +18,26 @@ use std::{
 };
 
 use oms_events::{ClaimCheck, EntityKind, EventType};
-use sqlx::PgPool;
-use tokio::sync::watch;
+use tokio::sync::watch::Receiver;
 use uuid::Uuid;
 
 pub use session::{Beat, Session};
+pub use snapshot::{Follow, FollowStart, Step};
+pub use watch::Watch;
 
 use self::{
-    live::{Hub, Watched},
-    token::Token,
+    live::Hub,
+    token::{SnapshotPlace, Token},
 };
 use crate::{
     context::{Context, Permission},
     error::{Error, Result},
     event_log::{
-        EventLog, LogEvent, readable,
+        EventLog, Labels, LogEvent, readable,
         repository::{self, FeedFilter, Head},
     },
     id::TenantId,
+    postgres::Database,
 };
 
 /// Page size when a client names none.
@@ -56,6 +60,23 @@ pub struct EventFilter {
     pub entities: Vec<Uuid>,
     /// Of types with one of these names, compared without case; a rename is of both names. Empty means all.
     pub names: Vec<String>,
+    /// Of types of one of these categories, compared exactly; a change of category is of both. Empty means all.
+    pub categories: Vec<String>,
+    /// Of types with at least one of these tags, before the write or after it, compared exactly. Empty means all.
+    pub tags: Vec<String>,
+}
+
+impl EventFilter {
+    /// Whether an event has a category and a tag that are asked for. The database does not know them of an event, so this is
+    /// asked of each one that was read.
+    fn shows_labels(&self, event: &FeedEvent) -> bool {
+        if self.categories.is_empty() && self.tags.is_empty() {
+            return true;
+        }
+        let any = |wanted: &[String], had: &[String]| wanted.is_empty() || wanted.iter().any(|text| had.contains(text));
+        // What can't be read is shown to everybody: to leave it out would be a silent gap.
+        event.labels().is_none_or(|labels| any(&self.categories, &labels.categories) && any(&self.tags, &labels.tags))
+    }
 }
 
 /// Where a feed starts.
@@ -89,11 +110,14 @@ pub struct FeedEvent {
     max_bytes: usize,
     /// Made once however many watch.
     envelope: OnceLock<(String, Option<ClaimCheck>)>,
+    /// The same; only when somebody filters by them.
+    labels: OnceLock<Option<Labels>>,
 }
 
 impl FeedEvent {
     fn new(event: LogEvent, log: &EventLog) -> Self {
-        Self { event, max_bytes: log.claim_check_bytes(), envelope: OnceLock::new() }
+        let max_bytes = log.claim_check_bytes();
+        Self { event, max_bytes, envelope: OnceLock::new(), labels: OnceLock::new() }
     }
 
     /// The envelope as JSON.
@@ -104,6 +128,15 @@ impl FeedEvent {
     /// What stands in place of the type and the changes, when they are too large.
     pub fn claim_check(&self) -> Result<Option<&ClaimCheck>> {
         self.envelope().map(|(_, claim_check)| claim_check.as_ref())
+    }
+
+    /// Its categories and tags; none when it can't be read.
+    fn labels(&self) -> Option<&Labels> {
+        let read = || {
+            let labels = self.event.labels();
+            labels.inspect_err(|error| tracing::error!(%error, "an event is shown to all, whatever their filters")).ok()
+        };
+        self.labels.get_or_init(read).as_ref()
     }
 
     fn envelope(&self) -> Result<&(String, Option<ClaimCheck>)> {
@@ -133,26 +166,25 @@ pub struct FeedPage {
 /// The feed; a clone is the same feed.
 #[derive(Debug, Clone)]
 pub struct Feed {
-    pool: PgPool,
+    db: Database,
     log: EventLog,
     hub: Hub,
 }
 
 impl Feed {
-    pub(crate) fn new(pool: PgPool, log: EventLog, written: watch::Receiver<u64>, poll: Duration) -> Self {
-        Self { hub: Hub::new(pool.clone(), log.clone(), written, poll), pool, log }
+    pub(crate) fn new(db: Database, log: EventLog, written: Receiver<u64>, poll: Duration) -> Self {
+        Self { hub: Hub::new(db.clone(), log.clone(), written, poll), db, log }
     }
 
-    /// The next events, at most `limit` of them. What is committed is in it, whether a publisher runs or not.
+    /// The next events, at most `limit` of them. What is committed is in it, whether a publisher runs or not. A filter by
+    /// category or tag may leave a page short, even empty, though there is more.
     pub async fn page(&self, context: &Context, filter: &EventFilter, start: &Start, limit: u32) -> Result<FeedPage> {
         let types = permitted(context, filter)?;
-        let mut head = repository::head(&self.pool).await?;
-        if head.waiting {
-            self.log.sequence().await?;
-            head = repository::head(&self.pool).await?;
-        }
+        let head = self.head().await?;
         let place = place(&head, &context.tenant, start)?;
-        let (events, reached) = self.read(&context.tenant, filter, types, place.position, head.position, limit).await?;
+        let (mut events, reached) =
+            self.read(&context.tenant, filter, types, place.position, head.position, limit).await?;
+        events.retain(|event| filter.shows_labels(event));
         let signer = Signer { key: head.token_key, epoch: head.epoch, tenant: context.tenant.clone() };
         let events = events.into_iter().map(Arc::new);
         Ok(FeedPage {
@@ -164,18 +196,36 @@ impl Feed {
 
     /// Watches the feed from a place on. The place is checked at once.
     pub async fn watch(&self, context: &Context, filter: EventFilter, start: &Start) -> Result<Watch> {
+        let (watch, _) = self.watch_from(context, filter, |head| place(head, &context.tenant, start)).await?;
+        Ok(watch)
+    }
+
+    /// The same from any place, with what the place says of a snapshot.
+    async fn watch_from(
+        &self,
+        context: &Context,
+        filter: EventFilter,
+        place: impl FnOnce(&Head) -> Result<Token>,
+    ) -> Result<(Watch, Option<SnapshotPlace>)> {
         let types = permitted(context, &filter)?;
         let watched = self.hub.join();
-        let mut head = repository::head(&self.pool).await?;
-        if head.waiting {
-            self.log.sequence().await?;
-            head = repository::head(&self.pool).await?;
-        }
-        let place = place(&head, &context.tenant, start)?;
+        let head = self.head().await?;
+        let place = place(&head)?;
         let signer = Signer { key: head.token_key, epoch: head.epoch, tenant: context.tenant.clone() };
         let names = filter.names.iter().map(|name| name.to_lowercase()).collect();
         let filter = EventFilter { names, ..filter };
-        Ok(Watch { feed: self.clone(), filter, types, position: place.position, signer, watched })
+        let watch = Watch { feed: self.clone(), filter, types, position: place.position, signer, watched };
+        Ok((watch, place.snapshot))
+    }
+
+    /// Where the log ends. What was committed before is in it.
+    async fn head(&self) -> Result<Head> {
+        let head = repository::head(&self.db).await?;
+        if !head.waiting {
+            return Ok(head);
+        }
+        self.log.sequence().await?;
+        Ok(repository::head(&self.db).await?)
     }
 
     /// Ends every watch of this process: their readers resume elsewhere.
@@ -206,86 +256,16 @@ impl Feed {
             names: Some(names.as_slice()).filter(|names| !names.is_empty()),
         };
         let (rows, reached) =
-            repository::page(&self.pool, &question, (after, until), i64::from(limit), PAGE_BYTES).await?;
+            repository::page(&self.db, &question, (after, until), i64::from(limit), PAGE_BYTES).await?;
         let whole = rows.len();
         let events = readable(rows)?;
         // What can't be read waits for a version that can.
         let reached = events.last().filter(|_| events.len() < whole).map_or(reached, |last| last.position);
         // An old range may have been dropped between the look at the head and the page.
-        if repository::head(&self.pool).await?.first_position > after + 1 {
+        if repository::head(&self.db).await?.first_position > after + 1 {
             return Err(Error::ResumeTokenExpired);
         }
         Ok((events.into_iter().map(|event| FeedEvent::new(event, &self.log)).collect(), reached))
-    }
-}
-
-/// A feed that goes on.
-#[derive(Debug)]
-pub struct Watch {
-    feed: Feed,
-    filter: EventFilter,
-    types: Option<Vec<EventType>>,
-    position: i64,
-    signer: Signer,
-    watched: Watched,
-}
-
-impl Watch {
-    /// The next events, as soon as there are any; after `wait` without one an empty page, whose token may be new. A reader
-    /// that is slow, or comes from afar, reads from the database: no more than a page is ever kept for it.
-    pub async fn next(&mut self, wait: Duration) -> Result<FeedPage> {
-        let now = tokio::time::Instant::now();
-        let deadline = now + wait;
-        loop {
-            // Without a first look of the reader there is nothing to tell yet.
-            let Ok(window) = tokio::time::timeout_at(deadline.max(now + FIRST_LOOK), self.watched.window()).await
-            else {
-                return Ok(FeedPage { events: Vec::new(), resume_token: self.resume_token()?, has_more: false });
-            };
-            let window = window?;
-            if window.epoch != self.signer.epoch {
-                return Err(Error::ResumeTokenExpired);
-            }
-            let recent = self.watched.newer(self.position, |event| self.shows(event));
-            let (events, reached) = match recent {
-                Some(recent) => recent,
-                None => {
-                    let (tenant, types) = (&self.signer.tenant, self.types.clone());
-                    let reading =
-                        self.feed.read(tenant, &self.filter, types, self.position, window.until, DEFAULT_EVENTS);
-                    let (events, reached) = reading.await?;
-                    (events.into_iter().map(Arc::new).collect(), reached)
-                }
-            };
-            let has_more = reached < window.until;
-            self.position = self.position.max(reached);
-            if events.is_empty() && !has_more {
-                let changed = self.watched.until_beyond(self.position);
-                if tokio::time::timeout_at(deadline, changed).await.is_ok() {
-                    continue;
-                }
-            }
-            if events.is_empty() && has_more && tokio::time::Instant::now() < deadline {
-                continue;
-            }
-            return Ok(FeedPage {
-                events: events.into_iter().map(|event| self.signer.signed(event)).collect::<Result<_>>()?,
-                resume_token: self.signer.sign(self.position)?,
-                has_more,
-            });
-        }
-    }
-
-    /// Resumes after everything seen so far.
-    pub fn resume_token(&self) -> Result<String> {
-        self.signer.sign(self.position)
-    }
-
-    fn shows(&self, event: &LogEvent) -> bool {
-        event.tenant == self.signer.tenant
-            && self.types.as_ref().is_none_or(|types| types.contains(&event.event_type))
-            && (self.filter.entities.is_empty() || self.filter.entities.contains(&event.entity_id))
-            && (self.filter.names.is_empty() || self.filter.names.iter().any(|name| event.names.contains(name)))
     }
 }
 
@@ -299,7 +279,12 @@ struct Signer {
 
 impl Signer {
     fn sign(&self, position: i64) -> Result<String> {
-        Token { epoch: self.epoch, position }.encode(&self.key, &self.tenant)
+        Token { epoch: self.epoch, position, snapshot: None }.encode(&self.key, &self.tenant)
+    }
+
+    /// Of a place within a snapshot, after which everything above the position follows.
+    fn sign_within(&self, position: i64, snapshot: SnapshotPlace) -> Result<String> {
+        Token { epoch: self.epoch, position, snapshot: Some(snapshot) }.encode(&self.key, &self.tenant)
     }
 
     fn signed(&self, event: Arc<FeedEvent>) -> Result<(Arc<FeedEvent>, String)> {
@@ -334,14 +319,16 @@ fn place(head: &Head, tenant: &TenantId, start: &Start) -> Result<Token> {
     let position = match start {
         Start::Earliest => head.first_position - 1,
         Start::Latest => head.position,
-        Start::After(text) => {
-            let token = Token::decode(text, &head.token_key, tenant)?;
-            let known = token.epoch == head.epoch && token.position <= head.position;
-            if !known || token.position + 1 < head.first_position {
-                return Err(Error::ResumeTokenExpired);
-            }
-            return Ok(token);
-        }
+        Start::After(text) => return kept(Token::decode_event(text, &head.token_key, tenant)?, head),
     };
-    Ok(Token { epoch: head.epoch, position })
+    Ok(Token { epoch: head.epoch, position, snapshot: None })
+}
+
+/// The token, if everything after it can still be had.
+fn kept(token: Token, head: &Head) -> Result<Token> {
+    let known = token.epoch == head.epoch && token.position <= head.position;
+    if !known || token.position + 1 < head.first_position {
+        return Err(Error::ResumeTokenExpired);
+    }
+    Ok(token)
 }

@@ -31,7 +31,7 @@ pub enum Beat {
 #[derive(Debug)]
 pub struct Session {
     feed: Feed,
-    watch: Watch,
+    pub(super) watch: Watch,
     waiting: VecDeque<(Arc<FeedEvent>, String)>,
     ends_at: Instant,
     state: State,
@@ -56,11 +56,24 @@ impl Session {
         start: &Start,
         duration: Duration,
     ) -> Result<Self> {
-        let watch = feed.watch(context, filter, start).await?;
+        Ok(Self::over(feed.watch(context, filter, start).await?, context, duration))
+    }
+
+    pub(super) fn over(watch: Watch, context: &Context, duration: Duration) -> Self {
         let valid =
             context.expires_at.map(|at| SystemTime::from(at).duration_since(SystemTime::now()).unwrap_or_default());
         let ends_at = Instant::now() + valid.map_or(duration, |valid| valid.min(duration));
-        Ok(Self { feed: feed.clone(), watch, waiting: VecDeque::new(), ends_at, state: State::New })
+        Self { feed: watch.feed.clone(), watch, waiting: VecDeque::new(), ends_at, state: State::New }
+    }
+
+    /// Whether its time is over.
+    pub(super) fn is_over(&self) -> bool {
+        Instant::now() >= self.ends_at
+    }
+
+    /// The position up to which everything was told.
+    pub(super) fn told(&self) -> i64 {
+        self.waiting.front().map_or(self.watch.position, |(event, _)| event.event.position - 1)
     }
 
     /// What comes next; none after the end, or after an error.
@@ -84,7 +97,7 @@ impl Session {
             return Ok(Beat::Event(event, token));
         }
         // Also a reader that is behind for ever gets its end in time, but not before it came a step further.
-        if self.state == State::Read && Instant::now() >= self.ends_at {
+        if self.state == State::Read && self.is_over() {
             return Ok(Beat::End(self.watch.resume_token()?));
         }
         let left = self.ends_at.saturating_duration_since(Instant::now());
@@ -96,7 +109,7 @@ impl Session {
         self.waiting = page.events.into();
         match self.waiting.pop_front() {
             Some((event, token)) => Ok(Beat::Event(event, token)),
-            None if Instant::now() >= self.ends_at => Ok(Beat::End(page.resume_token)),
+            None if self.is_over() => Ok(Beat::End(page.resume_token)),
             None => Ok(Beat::Alive(page.resume_token)),
         }
     }

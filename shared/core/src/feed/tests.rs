@@ -1,3 +1,5 @@
+mod labels;
+
 use std::time::Duration;
 
 use oms_events::EventType;

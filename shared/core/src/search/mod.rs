@@ -7,7 +7,6 @@ mod words;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use sqlx::PgPool;
 
 pub(crate) use words::document_words;
 
@@ -20,6 +19,7 @@ use crate::{
     input::{check_text, parameter},
     link_type::LinkType,
     object_type::ObjectType,
+    postgres::Database,
 };
 
 /// The most results of one search.
@@ -59,7 +59,7 @@ pub enum Found {
 /// The use case of searching.
 #[derive(Debug, Clone)]
 pub struct Search {
-    pool: PgPool,
+    db: Database,
     cache: Cache,
 }
 
@@ -71,8 +71,8 @@ struct CachedHit {
 }
 
 impl Search {
-    pub(crate) fn new(pool: PgPool, cache: Cache) -> Self {
-        Self { pool, cache }
+    pub(crate) fn new(db: Database, cache: Cache) -> Self {
+        Self { db, cache }
     }
 
     /// The best results first: an exact name, then full text by weight, and what is spelled alike where there is room.
@@ -102,7 +102,7 @@ impl Search {
         let hits = match found.and_then(|text| serde_json::from_str::<Vec<CachedHit>>(&text).ok()) {
             Some(hits) => hits,
             None => {
-                let rows = repository::search(&self.pool, &context.tenant, &words, query.kind, query.limit).await?;
+                let rows = repository::search(&self.db, &context.tenant, &words, query.kind, query.limit).await?;
                 let hits: Vec<CachedHit> = rows
                     .into_iter()
                     .map(|row| CachedHit {

@@ -1,6 +1,6 @@
 use std::{
     net::SocketAddr,
-    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+    sync::atomic::{AtomicU16, AtomicUsize, Ordering},
 };
 
 use axum::{Json, Router, extract::State, http::StatusCode, response::IntoResponse, routing::get};
@@ -13,7 +13,8 @@ use crate::authentication::tests::KeyPair;
 #[derive(Clone, Default)]
 pub(crate) struct Provider {
     keys: Arc<std::sync::Mutex<Vec<Value>>>,
-    broken: Arc<AtomicBool>,
+    /// What it answers instead of keys, unless it is 0.
+    broken: Arc<AtomicU16>,
     fetches: Arc<AtomicUsize>,
 }
 
@@ -21,8 +22,8 @@ impl Provider {
     pub(crate) async fn start(keys: &[&KeyPair]) -> (Self, String) {
         async fn serve(State(provider): State<Provider>) -> impl IntoResponse {
             provider.fetches.fetch_add(1, Ordering::SeqCst);
-            if provider.broken.load(Ordering::SeqCst) {
-                return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+            if let Ok(status) = StatusCode::from_u16(provider.broken.load(Ordering::SeqCst)) {
+                return status.into_response();
             }
             Json(json!({ "keys": *provider.keys.lock().unwrap() })).into_response()
         }
@@ -44,7 +45,11 @@ impl Provider {
     }
 
     fn breaks(&self, broken: bool) {
-        self.broken.store(broken, Ordering::SeqCst);
+        self.answers(if broken { 500 } else { 0 });
+    }
+
+    fn answers(&self, status: u16) {
+        self.broken.store(status, Ordering::SeqCst);
     }
 
     fn fetches(&self) -> usize {
@@ -55,7 +60,7 @@ impl Provider {
 const NO_PAUSE: Pace = Pace { unknown: Duration::ZERO, failed: Duration::ZERO, ..PACE };
 
 fn jwks(url: String, pace: Pace) -> Jwks {
-    Jwks::paced(url, Algorithm::EdDSA, pace)
+    Jwks::paced(url, Algorithm::EdDSA, pace, BreakerConfig::default())
 }
 
 #[tokio::test]
@@ -162,4 +167,36 @@ async fn a_key_set_without_end_is_not_read() {
     let (provider, url) = Provider::start(&[&KeyPair::ed("known")]).await;
     provider.add(json!({ "kid": "x".repeat(MAX_BYTES) }));
     assert!(matches!(jwks(url, NO_PAUSE).key(Some("known")).await, Err(Error::Unavailable { .. })));
+}
+
+#[tokio::test]
+async fn a_provider_that_is_away_is_left_alone_and_one_that_refuses_is_not() {
+    let (provider, url) = Provider::start(&[&KeyPair::ed("known")]).await;
+    let away = |open| Jwks::paced(url.clone(), Algorithm::EdDSA, NO_PAUSE, BreakerConfig { failures: 3, open });
+    let fails = async |jwks: &Jwks| assert!(matches!(jwks.key(Some("known")).await, Err(Error::Unavailable { .. })));
+
+    provider.breaks(true);
+    let jwks = away(Duration::from_secs(3_600));
+    for _ in 0..10 {
+        fails(&jwks).await;
+    }
+    assert_eq!(provider.fetches(), 3);
+
+    let jwks = away(Duration::from_millis(1));
+    for _ in 0..3 {
+        fails(&jwks).await;
+    }
+    provider.breaks(false);
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while jwks.key(Some("known")).await.is_err() {
+        assert!(Instant::now() < deadline, "it was not asked again");
+        tokio::task::yield_now().await;
+    }
+
+    provider.answers(404);
+    let (jwks, before) = (away(Duration::from_secs(3_600)), provider.fetches());
+    for _ in 0..10 {
+        fails(&jwks).await;
+    }
+    assert_eq!(provider.fetches() - before, 10);
 }

@@ -162,6 +162,12 @@ pub(super) fn detail(cause: &Cause) -> String {
             format!("The body is not valid JSON: see line {line}, column {column}.")
         }
         Cause::RouteNotFound => "Nothing answers at this path. The paths are listed in /openapi.json.".into(),
+        Cause::ProcedureNotFound => "There is no such service or method. Those that there are stand in oms.proto.".into(),
+        Cause::MessageUnreadable { because } => {
+            format!("The message is not what oms.proto describes for this method: {because}.")
+        }
+        Cause::RequestUnsupported { because } => format!("A call can't come like this: {because}."),
+        Cause::DeadlinePassed => "The deadline of the call has passed. Give it more time.".into(),
         Cause::MethodNotAllowed => {
             "This path does not answer this method. The header Allow lists those that it answers.".into()
         }

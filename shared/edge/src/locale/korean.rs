@@ -201,6 +201,12 @@ pub(super) fn detail(cause: &Cause) -> String {
         Cause::MalformedJson { line, column } => {
             format!("요청 본문이 올바른 JSON이 아닙니다. {line}행 {column}열을 확인하세요.")
         }
+        Cause::ProcedureNotFound => "해당 서비스나 메서드가 없습니다. 사용 가능한 메서드는 oms.proto를 확인하세요.".into(),
+        Cause::MessageUnreadable { because } => {
+            format!("메시지가 oms.proto에 정의된 이 메서드의 요청과 다릅니다: {because}.")
+        }
+        Cause::RequestUnsupported { because } => format!("이 형식의 호출은 처리할 수 없습니다: {because}."),
+        Cause::DeadlinePassed => "호출의 제한 시간이 지났습니다. 제한 시간을 늘려 다시 호출하세요.".into(),
         Cause::RouteNotFound => {
             "이 경로에는 리소스가 없습니다. 사용할 수 있는 경로는 /openapi.json을 확인하세요.".into()
         }

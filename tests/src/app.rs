@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
+use axum::Router;
 use oms_core::{
     Registry,
     config::{EventConfig, PostgresConfig, RedisConfig, Source},
@@ -17,8 +18,9 @@ use crate::{client::Client, database::Database, postgres_proxy::PostgresProxy, s
 #[derive(Debug)]
 pub struct App {
     address: SocketAddr,
+    grpc: SocketAddr,
     client: Client,
-    serving: AbortHandle,
+    serving: [AbortHandle; 2],
     settings: Settings,
     database: Arc<Database>,
 }
@@ -55,12 +57,11 @@ impl App {
         source.finish().unwrap();
 
         let registry = Registry::connect_lazy(&postgres, &redis, &events).unwrap();
-        let router = oms_server::router(&Edge::new(edge, registry), graphql);
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let service = router.into_make_service_with_connect_info::<SocketAddr>();
-        let serving = tokio::spawn(async move { axum::serve(listener, service).await }).abort_handle();
-        Self { address, client: Client::new(&format!("http://{address}")), serving, settings, database }
+        let edge = Edge::new(edge, registry);
+        let (address, http) = serve(oms_server::router(&edge, graphql)).await;
+        let (grpc, rpc) = serve(oms_rpc::router_with_reflection(&edge)).await;
+        let serving = [http, rpc];
+        Self { address, grpc, client: Client::new(&format!("http://{address}")), serving, settings, database }
     }
 
     /// Whose statements pass a proxy that counts them. One connection, so that each statement is prepared once.
@@ -78,6 +79,12 @@ impl App {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where gRPC, gRPC-Web and Connect are.
+    #[must_use]
+    pub fn grpc(&self) -> String {
+        format!("http://{}", self.grpc)
     }
 
     /// A client without a token.
@@ -106,6 +113,14 @@ impl App {
 
 impl Drop for App {
     fn drop(&mut self) {
-        self.serving.abort();
+        self.serving.iter().for_each(AbortHandle::abort);
     }
+}
+
+/// Serves on a free port, which it tells.
+async fn serve(router: Router) -> (SocketAddr, AbortHandle) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    (address, tokio::spawn(async move { axum::serve(listener, service).await }).abort_handle())
 }

@@ -14,28 +14,35 @@ use crate::{
 pub struct Server {
     program: Program,
     http: SocketAddr,
+    grpc: SocketAddr,
     metrics: SocketAddr,
 }
 
 impl Server {
     /// Starts it on free ports and waits until it listens.
     pub async fn start(settings: &Settings) -> Self {
-        let own = [("SERVER_HOST", "127.0.0.1"), ("SERVER_PORT", "0"), ("METRICS_PORT", "0")];
+        let own = [("SERVER_HOST", "127.0.0.1"), ("SERVER_PORT", "0"), ("GRPC_PORT", "0"), ("METRICS_PORT", "0")];
         let mut program = Program::with("oms-server", &[], settings, &own);
         // Port 0 is any free one; the log says which.
-        let (http, metrics) = program
+        let (http, grpc, metrics) = program
             .line("it did not say where it listens", |line| {
                 let address = |key: &str| line[key].as_str()?.parse::<SocketAddr>().ok();
-                Some((address("http")?, address("metrics")?))
+                Some((address("http")?, address("grpc")?, address("metrics")?))
             })
             .await;
-        Self { program, http, metrics }
+        Self { program, http, grpc, metrics }
     }
 
     /// A client with this role in the tenant `default`.
     #[must_use]
     pub fn client(&self, role: &str) -> Client {
         Client::new(&format!("http://{}", self.http)).with_token(Token::of(role).sign())
+    }
+
+    /// Where gRPC, gRPC-Web and Connect are.
+    #[must_use]
+    pub fn grpc(&self) -> String {
+        format!("http://{}", self.grpc)
     }
 
     /// What `/metrics` says.

@@ -15,8 +15,9 @@ use crate::state::{Dev, Run};
 use crate::token::{ROLES, Subject, sign};
 use crate::{interrupt, ports, wait};
 
-/// The first choice for REST. 9090 stays free for gRPC.
+/// The first choice for REST and GraphQL.
 const HTTP_PORT: u16 = 8080;
+const GRPC_PORT: u16 = 9090;
 const METRICS_PORT: u16 = 9091;
 const TOKEN_LIFETIME: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
@@ -95,11 +96,13 @@ fn start(environment: &Environment, kafka: bool, log: Option<&str>) -> Result<(D
 
 fn start_server(environment: &Environment, services: &Services, log: Option<&str>) -> Result<(Dev, Child)> {
     let http = ports::free_from(HTTP_PORT)?;
-    let metrics = ports::free_from(METRICS_PORT)?;
+    let grpc = ports::free_from(GRPC_PORT)?;
+    let metrics = ports::free_from(METRICS_PORT.max(grpc + 1))?;
     let mut command = environment.server()?;
     services
         .environment_of(&mut command)
         .env("SERVER_PORT", http.to_string())
+        .env("GRPC_PORT", grpc.to_string())
         .env("METRICS_PORT", metrics.to_string())
         .current_dir(&environment.root)
         .stdin(Stdio::null())
@@ -127,6 +130,7 @@ fn start_server(environment: &Environment, services: &Services, log: Option<&str
     }
 
     let dev = Dev {
+        grpc_url: Some(format!("http://127.0.0.1:{grpc}")),
         metrics_url: Some(format!("http://127.0.0.1:{metrics}/metrics")),
         kafka_brokers: services.kafka_brokers.clone().or_else(|| mock_kafka(&url)),
         aws_endpoint_url: Some(services.aws.endpoint.clone()),
@@ -162,6 +166,9 @@ fn announce(dev: &Dev, end: &str) {
     println!("\nOMS is up. {end}");
     println!("  REST       {}/api/v1   (page: {}/docs)", dev.http_url, dev.http_url);
     println!("  GraphQL    {}/graphql  (GraphiQL in a browser)", dev.http_url);
+    if let Some(grpc) = &dev.grpc_url {
+        println!("  gRPC       {}  (gRPC-Web and Connect too)", grpc.trim_start_matches("http://"));
+    }
     if let Some(metrics) = &dev.metrics_url {
         println!("  metrics    {metrics}");
     }

@@ -17,7 +17,7 @@ use crate::{dev, install, interrupt, ports, wait, workspace};
 const PORT: u16 = 9000;
 
 /// What is built before the first invocation. cargo-lambda would build a function while its client waits.
-const PROGRAMS: [&str; 5] = ["rest", "graphql", "outbox-publisher", "event-relay", "oms-pump"];
+const PROGRAMS: [&str; 6] = ["rest", "graphql", "rpc", "outbox-publisher", "event-relay", "oms-pump"];
 
 /// Where the pump tells what it has.
 const PUMP_OUTPUT: &str = "pump.json";
@@ -80,6 +80,7 @@ fn start(environment: &Environment, kafka: bool) -> Result<Child> {
 
     let dev = Dev {
         http_url: url,
+        grpc_url: None,
         metrics_url: None,
         database_url: services.database_url.clone(),
         redis_url: services.redis_url.clone(),
@@ -88,7 +89,10 @@ fn start(environment: &Environment, kafka: bool) -> Result<Child> {
         tokens: dev::tokens(&services.jwt_secret)?,
     };
     environment.state.write_dev(&dev)?;
-    println!("\nREST is at {0}/api/v1, GraphQL at {0}/graphql. Ctrl-C ends them.", dev.http_url);
+    println!(
+        "\nREST is at {0}/api/v1, GraphQL at {0}/graphql, gRPC-Web and Connect at {0}. Ctrl-C ends them.",
+        dev.http_url
+    );
     println!(
         "Events go through Kafka at {} to AWS at {}.",
         dev.kafka_brokers.unwrap_or_default(),

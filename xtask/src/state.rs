@@ -19,6 +19,9 @@ use crate::services::{AwsResources, random_hex};
 pub struct Dev {
     /// Base URL of the REST API.
     pub http_url: String,
+    /// gRPC, gRPC-Web and Connect; the functions have the latter two at `http_url`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grpc_url: Option<String>,
     /// Prometheus metrics; a Lambda function has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metrics_url: Option<String>,

@@ -1,5 +1,5 @@
-//! All functions in one process: REST and GraphQL on `SERVER_PORT`, metrics on `METRICS_PORT`, the publisher and the relay, and
-//! what has to be done now and then.
+//! All functions in one process: REST and GraphQL on `SERVER_PORT`, gRPC on `GRPC_PORT`, metrics on `METRICS_PORT`, the
+//! publisher and the relay, and what has to be done now and then.
 
 mod kafka;
 pub mod redrive;
@@ -58,6 +58,8 @@ pub struct ServerConfig {
     pub host: IpAddr,
     /// `SERVER_PORT`: REST and GraphQL.
     pub port: u16,
+    /// `GRPC_PORT`: gRPC, gRPC-Web and Connect.
+    pub grpc_port: u16,
     /// `METRICS_PORT`: Prometheus.
     pub metrics_port: u16,
     /// `SHUTDOWN_TIMEOUT_MS`: how long requests in flight may take to end.
@@ -70,6 +72,7 @@ impl ServerConfig {
         Self {
             host: source.parse("SERVER_HOST", IpAddr::V4(Ipv4Addr::UNSPECIFIED), "an IP address"),
             port: source.parse("SERVER_PORT", 8080, "a port number"),
+            grpc_port: source.parse("GRPC_PORT", 9090, "a port number"),
             metrics_port: source.parse("METRICS_PORT", 9091, "a port number"),
             shutdown_timeout: source.millis("SHUTDOWN_TIMEOUT_MS", 10_000),
         }
@@ -85,7 +88,7 @@ const LOOK: Duration = Duration::from_secs(5);
 /// How long the last statements may take once the requests have ended.
 const CLOSING: Duration = Duration::from_secs(1);
 
-/// What every function answers, in one router.
+/// What REST and GraphQL answer, in one router.
 pub fn router(edge: &Edge, graphql: GraphqlConfig) -> Router {
     oms_edge::protect(oms_rest::routes(edge).merge(oms_graphql::routes(edge, graphql)), edge)
 }
@@ -99,16 +102,20 @@ pub async fn serve(
     registry: Registry,
 ) -> anyhow::Result<()> {
     let metrics = oms_edge::metrics::router(&config);
-    let router = router(&Edge::new(config, registry.clone()), graphql);
+    let edge = Edge::new(config, registry.clone());
+    let (router, rpc) = (router(&edge, graphql), oms_rpc::router_with_reflection(&edge));
     let (stop, stopped) = watch::channel(false);
     let http = listen(server.host, server.port, "SERVER_PORT").await?;
+    let grpc = listen(server.host, server.grpc_port, "GRPC_PORT").await?;
     let metrics_listener = listen(server.host, server.metrics_port, "METRICS_PORT").await?;
-    tracing::info!(http = %http.local_addr()?, metrics = %metrics_listener.local_addr()?, "listening");
+    let (http_at, grpc_at, metrics_at) = (http.local_addr()?, grpc.local_addr()?, metrics_listener.local_addr()?);
+    tracing::info!(http = %http_at, grpc = %grpc_at, metrics = %metrics_at, "listening");
 
     let mut tasks = JoinSet::new();
     tasks.spawn(sweep(registry.clone(), events.for_the_feed_alone, stopped.clone()));
     tasks.spawn(run(metrics_listener, metrics, stopped.clone()));
     spawn_events(&mut tasks, events, &registry, &stopped);
+    tasks.spawn(run(grpc, rpc, stopped.clone()));
     tasks.spawn(run(http, router, stopped));
     signal().await?;
     tracing::info!("stopping");

@@ -27,6 +27,8 @@ mod rest;
 #[cfg(test)]
 mod round_trips;
 #[cfg(test)]
+mod rpc;
+#[cfg(test)]
 mod schema_org;
 #[cfg(test)]
 mod server;

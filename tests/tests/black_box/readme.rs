@@ -65,6 +65,7 @@ async fn the_tour_shows_what_the_readme_shows() {
             .current_dir(workspace_root())
             .env("TOKEN", &token)
             .env("OMS", &base)
+            .env("OMS_GRPC", app.grpc())
             .output()
             .unwrap();
         let output = String::from_utf8(done.stdout).unwrap().replace('\r', "");
@@ -102,6 +103,7 @@ fn every_setting_is_in_the_table_and_nothing_else() {
         "functions/graphql/src",
         "functions/outbox-publisher/src",
         "functions/rest/src",
+        "functions/rpc/src",
         "functions/server/src",
     ] {
         settings_in(&workspace_root().join(folder), &mut read);

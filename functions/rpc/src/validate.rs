@@ -1,0 +1,184 @@
+//! Validation: instances out of requests, and what is said of them.
+
+use buffa_types::google::protobuf::__buffa::view::{ListValueView, StructView, ValueView, oneof::value::Kind};
+use oms_core::{
+    entity::{MAX_INSTANCES, Service, Store, Verdict, Verdicts},
+    error::{Code, Error},
+    fault::{Fault, FaultKind},
+    input::{Faults, step},
+    name::TypeKey,
+};
+use oms_edge::Locale;
+use oms_proto::server::v1 as pb;
+use serde_json::{Map, Number, Value};
+
+use crate::call::{Call, version};
+
+/// Instances as they came.
+pub(crate) enum Given<'a> {
+    /// As structures.
+    Structs(Vec<&'a StructView<'a>>),
+    /// As JSON texts.
+    Texts(Vec<&'a str>),
+}
+
+impl Given<'_> {
+    /// The instances as JSON; `at` names the field of each.
+    fn read(&self, at: impl Fn(usize) -> String) -> Result<Vec<Value>, Error> {
+        let mut faults = Faults::default();
+        let values = match self {
+            Self::Structs(structs) => structs
+                .iter()
+                .enumerate()
+                .map(|(index, given)| Value::Object(object(given, &|| at(index), &mut faults)))
+                .collect(),
+            Self::Texts(texts) => {
+                let read = |(index, text): (usize, &&str)| {
+                    serde_json::from_str(text).unwrap_or_else(|_| {
+                        faults.push(at(index), FaultKind::Malformed { expected: "JSON" });
+                        Value::Null
+                    })
+                };
+                texts.iter().enumerate().map(read).collect()
+            }
+        };
+        faults.finish(Code::InvalidRequest)?;
+        Ok(values)
+    }
+}
+
+/// Judges one instance, given either as a structure or as a text.
+pub(crate) async fn one<E: Store>(
+    service: &Service<E>,
+    call: &Call,
+    key: Result<TypeKey, Error>,
+    number: Option<i32>,
+    given: Option<Given<'_>>,
+) -> Result<Verdicts, Error> {
+    let mut faults = Faults::default();
+    check_version(number, &mut faults);
+    if given.is_none() {
+        faults.add(Fault::of_parameter("instance", FaultKind::Required));
+    }
+    faults.finish(Code::InvalidRequest)?;
+    let given = given.unwrap_or(Given::Texts(Vec::new()));
+    let field = if matches!(given, Given::Structs(_)) { "/instance" } else { "/instance_json" };
+    service.validate(&call.context, &key?, number, given.read(|_| field.to_owned())?).await
+}
+
+/// Judges many instances, given either as structures or as texts.
+pub(crate) async fn many<E: Store>(
+    service: &Service<E>,
+    call: &Call,
+    key: Result<TypeKey, Error>,
+    number: Option<i32>,
+    structs: Vec<&StructView<'_>>,
+    texts: Vec<&str>,
+) -> Result<Verdicts, Error> {
+    let mut faults = Faults::default();
+    check_version(number, &mut faults);
+    if !structs.is_empty() && !texts.is_empty() {
+        faults.add(Fault::of_parameter("instances_json", FaultKind::Excludes { other: "instances" }));
+    }
+    let (given, field) = if texts.is_empty() {
+        (Given::Structs(structs), "/instances")
+    } else {
+        (Given::Texts(texts), "/instances_json")
+    };
+    let actual = match &given {
+        Given::Structs(structs) => structs.len(),
+        Given::Texts(texts) => texts.len(),
+    };
+    if actual > MAX_INSTANCES {
+        faults.push(field, FaultKind::TooMany { max: MAX_INSTANCES, actual });
+    }
+    faults.finish(Code::InvalidRequest)?;
+    service.validate(&call.context, &key?, number, given.read(|index| step(field, index))?).await
+}
+
+fn check_version(number: Option<i32>, faults: &mut Faults) {
+    if let Some(number) = number {
+        version("version", number, faults);
+    }
+}
+
+fn object(given: &StructView<'_>, at: &dyn Fn() -> String, faults: &mut Faults) -> Map<String, Value> {
+    let mut map = Map::new();
+    for (key, each) in given.fields.iter() {
+        map.insert((*key).to_owned(), value(each, &|| step(&at(), key), faults));
+    }
+    map
+}
+
+fn list(given: &ListValueView<'_>, at: &dyn Fn() -> String, faults: &mut Faults) -> Vec<Value> {
+    given.values.iter().enumerate().map(|(index, each)| value(each, &|| step(&at(), index), faults)).collect()
+}
+
+fn value(given: &ValueView<'_>, at: &dyn Fn() -> String, faults: &mut Faults) -> Value {
+    match &given.kind {
+        None | Some(Kind::NullValue(_)) => Value::Null,
+        Some(Kind::BoolValue(flag)) => Value::Bool(*flag),
+        Some(Kind::StringValue(text)) => Value::String((*text).to_owned()),
+        Some(Kind::NumberValue(double)) => number(*double).map(Value::Number).unwrap_or_else(|| {
+            faults.push(at(), FaultKind::Malformed { expected: "a finite number" });
+            Value::Null
+        }),
+        Some(Kind::StructValue(given)) => Value::Object(object(given, at, faults)),
+        Some(Kind::ListValue(given)) => Value::Array(list(given, at, faults)),
+    }
+}
+
+/// Whole numbers are whole again; JSON has no others than finite ones.
+fn number(double: f64) -> Option<Number> {
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    if double.fract() == 0.0 && double.abs() <= EXACT {
+        #[expect(clippy::cast_possible_truncation, reason = "it is whole and within 2^53")]
+        return Some(Number::from(double as i64));
+    }
+    Number::from_f64(double)
+}
+
+/// What an answer has room for.
+pub(crate) struct Room {
+    left: usize,
+    /// Whether something was left out.
+    pub(crate) truncated: bool,
+}
+
+impl Room {
+    pub(crate) fn new(max_bytes: usize, verdicts: &Verdicts) -> Self {
+        Self { left: max_bytes.min(3 * 1024 * 1024), truncated: verdicts.truncated }
+    }
+
+    /// What is wrong, as far as there is room.
+    pub(crate) fn violations(&mut self, locale: Locale, faults: &[Fault]) -> Vec<pb::Violation> {
+        let mut violations = Vec::with_capacity(faults.len());
+        for fault in faults {
+            let violation = pb::Violation {
+                pointer: fault.location.as_str().to_owned(),
+                code: fault.kind.code().as_str().to_owned(),
+                message: locale.fault(&fault.kind),
+                ..pb::Violation::default()
+            };
+            let bytes = violation.pointer.len() + violation.code.len() + violation.message.len() + 16;
+            if bytes > self.left {
+                self.truncated = true;
+                break;
+            }
+            self.left -= bytes;
+            violations.push(violation);
+        }
+        violations
+    }
+
+    /// What is said of many.
+    pub(crate) fn results(&mut self, locale: Locale, verdicts: &[Verdict]) -> Vec<pb::InstanceResult> {
+        let result = |(index, verdict): (usize, &Verdict)| pb::InstanceResult {
+            index: i32::try_from(index).unwrap_or(i32::MAX),
+            valid: verdict.valid,
+            violations: self.violations(locale, &verdict.faults),
+            ..pb::InstanceResult::default()
+        };
+        verdicts.iter().enumerate().map(result).collect()
+    }
+}

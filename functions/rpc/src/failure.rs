@@ -150,3 +150,130 @@ fn clipped(mut text: String) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::{Router, routing::post};
+    use oms_core::{
+        Registry,
+        config::{EventConfig, PostgresConfig, RedisConfig, Source},
+        error::{Code, Error, Kind},
+        fault::{Fault, FaultKind, Location},
+    };
+    use oms_edge::{Edge, EdgeConfig};
+    use proptest::{collection::vec, prelude::*};
+    use tower::ServiceExt;
+
+    use super::*;
+
+    /// What clients take of headers by default, all together.
+    const CLIENT_LIMIT: usize = 8 * 1024;
+
+    fn edge() -> Edge {
+        let mut source = Source::from_pairs([
+            ("DATABASE_URL", "postgres://nobody@127.0.0.1:1/none"),
+            ("JWT_ALGORITHM", "HS256"),
+            ("JWT_SECRET", "a secret of the tests, long enough for HS256"),
+            ("JWT_ISSUER", "https://issuer.test"),
+            ("JWT_AUDIENCE", "oms"),
+        ]);
+        let (postgres, redis) = (PostgresConfig::read(&mut source), RedisConfig::read(&mut source));
+        let registry = Registry::connect_lazy(&postgres, &redis, &EventConfig::read(&mut source)).unwrap();
+        Edge::new(EdgeConfig::read(&mut source), registry)
+    }
+
+    /// What a client of gRPC is answered when a handler fails like this.
+    fn answered(error: impl Fn() -> Error + Clone + Send + Sync + 'static, language: &str, id: &str) -> Response {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let routes = Router::new().route("/fail", post(async move || ApiError::from(error())));
+            let request = Request::post("/fail")
+                .header("content-type", "application/grpc")
+                .header("accept-language", language)
+                .header("x-correlation-id", id)
+                .body(Body::empty())
+                .unwrap();
+            oms_edge::protect_as(routes, &edge(), write).oneshot(request).await.unwrap()
+        })
+    }
+
+    fn bytes_of_headers(response: &Response) -> usize {
+        // As HTTP/2 counts them (RFC 9113, 6.5.2).
+        response.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + 32).sum()
+    }
+
+    fn kind() -> impl Strategy<Value = FaultKind> {
+        let text = prop_oneof!["\\PC{0,30}", "[가-힣]{0,2000}", "[a-z]{0,5000}", "[\u{0}-\u{20}%]{0,500}"];
+        prop_oneof![
+            Just(FaultKind::Required),
+            Just(FaultKind::NameForm),
+            any::<usize>().prop_map(|actual| FaultKind::TooMany { max: 1_000, actual }),
+            text.clone().prop_map(|name| FaultKind::UnknownProperty { name }),
+            text.clone().prop_map(|name| FaultKind::NameTaken { kind: Kind::ObjectType, name }),
+            text.clone().prop_map(|pattern| FaultKind::PatternMismatch { pattern }),
+            text.prop_map(|reason| FaultKind::Pattern { reason }),
+        ]
+    }
+
+    fn error() -> impl Strategy<Value = Vec<(String, FaultKind)>> {
+        let place = prop_oneof!["(/[a-z]{1,10}){0,5}", "/[가-힣]{0,3000}", "\\PC{0,100}"];
+        let one = vec((place.clone(), kind()), 1..4);
+        prop_oneof![one, vec((place, kind()), 1..200)]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn a_failure_fits_into_the_headers_that_clients_take(
+            faults in error(),
+            language in "(en|ko)",
+            id in "[!-~]{128}",
+        ) {
+            let fails = move || {
+                let faults = faults.iter().map(|(place, kind)| Fault::at(place.clone(), kind.clone())).collect();
+                Error::Invalid { aggregate: Code::InvalidObjectType, faults }
+            };
+            let response = answered(fails, &language, &id);
+            let bytes = bytes_of_headers(&response);
+            prop_assert!(bytes <= CLIENT_LIMIT, "{} bytes: {:?}", bytes, response.headers());
+        }
+
+        #[test]
+        fn what_is_repeated_of_a_name_is_bounded(key in "([가-힣]{0,4000}|[\u{0}-\u{20}%]{0,4000})", language in "(en|ko)") {
+            let fails = move || Error::NotFound { code: Code::ObjectTypeNotFound, key: key.clone() };
+            let response = answered(fails, &language, "id");
+            let bytes = bytes_of_headers(&response);
+            prop_assert!(bytes <= CLIENT_LIMIT, "{} bytes: {:?}", bytes, response.headers());
+            prop_assert_eq!(&response.headers()["grpc-status"], "5");
+        }
+    }
+
+    #[test]
+    fn the_first_faults_are_listed_as_far_as_there_is_room() {
+        let entries = |count: usize| -> Vec<Entry<'static>> {
+            (0..count)
+                .map(|_| Entry { pointer: Some("/a"), code: "REQUIRED", message: "x".repeat(70), ..Entry::default() })
+                .collect()
+        };
+        assert_eq!(faults(entries(10)).field_violations.len(), 10);
+        let many = faults(entries(1_000));
+        assert!((20..100).contains(&many.field_violations.len()), "{}", many.field_violations.len());
+        let long = Entry { pointer: Some("/a"), message: "고".repeat(5_000), ..Entry::default() };
+        let [only] = &faults(vec![long]).field_violations[..] else { panic!("one") };
+        assert!(only.description.len() <= MAX_TEXT + '…'.len_utf8() && only.description.ends_with('…'));
+    }
+
+    #[test]
+    fn fields_are_named_as_the_messages_name_them() {
+        let parameter =
+            |name: &'static str| Fault { location: Location::Parameter(name.into()), kind: FaultKind::Required };
+        let error = ApiError::from(Error::Invalid {
+            aggregate: Code::InvalidRequest,
+            faults: ["cursor", "limit", "after", "names[3]"].map(parameter).into(),
+        });
+        let faults = faults(error.entries(oms_edge::Locale::English));
+        let fields: Vec<_> = faults.field_violations.iter().map(|violation| violation.field.as_str()).collect();
+        assert_eq!(fields, ["page_token", "page_size", "resume_token", "names[3]"]);
+    }
+}

@@ -182,3 +182,100 @@ impl Room {
         verdicts.iter().enumerate().map(result).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use buffa::{Message, MessageView};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::message;
+
+    /// JSON whose numbers are doubles.
+    fn json() -> impl Strategy<Value = Value> {
+        let double = any::<f64>().prop_filter_map("JSON has no others", Number::from_f64);
+        let whole = (-9_007_199_254_740_992_i64..=9_007_199_254_740_992).prop_map(Number::from);
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::Bool),
+            prop_oneof![double, whole].prop_map(Value::Number),
+            any::<String>().prop_map(Value::String),
+        ];
+        leaf.prop_recursive(6, 32, 5, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..5).prop_map(Value::Array),
+                prop::collection::vec((any::<String>(), inner), 0..5)
+                    .prop_map(|fields| Value::Object(fields.into_iter().collect())),
+            ]
+        })
+    }
+
+    /// The value as it arrives when it is sent as what the services answer.
+    fn sent_back(json: &Value) -> (Value, Faults) {
+        let bytes = message::value(json).encode_to_vec();
+        let mut faults = Faults::default();
+        let view = ValueView::decode_view(&bytes).unwrap();
+        (value(&view, &|| "/instance".to_owned(), &mut faults), faults)
+    }
+
+    /// Doubles that are whole are integers again.
+    fn with_whole_numbers(json: Value) -> Value {
+        match json {
+            Value::Number(given) => Value::Number(given.as_f64().and_then(number).unwrap_or(given)),
+            Value::Array(items) => items.into_iter().map(with_whole_numbers).collect(),
+            Value::Object(map) => {
+                Value::Object(map.into_iter().map(|(key, each)| (key, with_whole_numbers(each))).collect())
+            }
+            other => other,
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_answered_can_be_sent_back(json in json()) {
+            let (back, faults) = sent_back(&json);
+            prop_assert!(faults.finish(Code::InvalidRequest).is_ok());
+            prop_assert_eq!(back, with_whole_numbers(json));
+        }
+
+        #[test]
+        fn a_double_is_the_same_number(double in any::<f64>()) {
+            match number(double) {
+                Some(number) => prop_assert_eq!(number.as_f64(), Some(double)),
+                None => prop_assert!(!double.is_finite()),
+            }
+        }
+
+        #[test]
+        fn no_answer_is_nested_more_deeply_than_clients_read(depth in 0_usize..100) {
+            let deep = (0..depth).fold(Value::Null, |inner, _| Value::Object([("k".to_owned(), inner)].into_iter().collect()));
+            let (back, _) = sent_back(&deep);
+            let text = back.to_string();
+            prop_assert!(text.matches("{\"k\"").count() <= 24, "{}", text);
+            let (mut back, mut wanted) = (&back, &deep);
+            while let (Value::Object(inner), Value::Object(inner_wanted)) = (back, wanted) {
+                (back, wanted) = (&inner["k"], &inner_wanted["k"]);
+            }
+            let rest = back.as_str().map_or_else(|| back.clone(), |text| serde_json::from_str(text).unwrap());
+            prop_assert_eq!(&rest, wanted, "what is deeper comes as its text");
+        }
+    }
+
+    #[test]
+    fn numbers_that_json_does_not_have_are_faults_in_their_place() {
+        use buffa_types::google::protobuf::{Value as PbValue, value};
+        for double in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+            let mut list = message::value(&serde_json::json!([1, { "a/b": 1 }]));
+            let Some(value::Kind::ListValue(items)) = &mut list.kind else { panic!("a list") };
+            let Some(value::Kind::StructValue(inner)) = &mut items.values[1].kind else { panic!("a structure") };
+            let number = PbValue { kind: Some(value::Kind::NumberValue(double)), ..PbValue::default() };
+            inner.fields.insert("a/b".to_owned(), number);
+            let bytes = list.encode_to_vec();
+            let mut faults = Faults::default();
+            super::value(&ValueView::decode_view(&bytes).unwrap(), &|| "/instance".to_owned(), &mut faults);
+            let Err(Error::Invalid { faults, .. }) = faults.finish(Code::InvalidRequest) else { panic!("no fault") };
+            let places: Vec<_> = faults.iter().map(|fault| fault.location.as_str()).collect();
+            assert_eq!(places, ["/instance/1/a~1b"]);
+        }
+    }
+}

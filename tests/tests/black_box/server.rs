@@ -21,7 +21,7 @@ impl Server {
     pub(crate) async fn start(more: &[(&str, &str)]) -> Self {
         let database = Database::create().await;
         let settings = Settings::for_database(&database);
-        let own = [("SERVER_HOST", "127.0.0.1"), ("SERVER_PORT", "0"), ("METRICS_PORT", "0")];
+        let own = [("SERVER_HOST", "127.0.0.1"), ("SERVER_PORT", "0"), ("GRPC_PORT", "0"), ("METRICS_PORT", "0")];
         let all: Vec<_> = own.iter().chain(more).copied().collect();
         let mut program = Program::with("oms-server", &[], &settings, &all);
         // Port 0 is any free one; the log says which.

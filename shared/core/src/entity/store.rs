@@ -34,11 +34,8 @@ pub trait Store: Entity {
     ) -> impl Future<Output = sqlx::Result<Vec<Option<String>>>> + Send;
 
     /// The next live types that are wanted, in the order of their ids.
-    fn walk(
-        db: &Database,
-        tenant: &TenantId,
-        step: &WalkStep<'_>,
-    ) -> impl Future<Output = sqlx::Result<Walked>> + Send;
+    fn walk(db: &Database, tenant: &TenantId, step: &WalkStep<'_>)
+    -> impl Future<Output = sqlx::Result<Walked>> + Send;
 
     /// The type as its last version has it, deleted or not; by name the live one, else the one deleted last.
     fn fetch_latest(

@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 use sqlx::{Connection as _, PgConnection, postgres::types::PgInterval};
 
 pub use claims::Claims;
-pub use row::{LogEvent, Snapshot};
 pub(crate) use row::{Labels, Row, readable};
+pub use row::{LogEvent, Snapshot};
 
 use crate::{
     config::{EventConfig, PostgresConfig},

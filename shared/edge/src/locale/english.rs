@@ -162,7 +162,9 @@ pub(super) fn detail(cause: &Cause) -> String {
             format!("The body is not valid JSON: see line {line}, column {column}.")
         }
         Cause::RouteNotFound => "Nothing answers at this path. The paths are listed in /openapi.json.".into(),
-        Cause::ProcedureNotFound => "There is no such service or method. Those that there are stand in oms.proto.".into(),
+        Cause::ProcedureNotFound => {
+            "There is no such service or method. Those that there are stand in oms.proto.".into()
+        }
         Cause::MessageUnreadable { because } => {
             format!("The message is not what oms.proto describes for this method: {because}.")
         }

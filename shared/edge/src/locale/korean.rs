@@ -201,7 +201,9 @@ pub(super) fn detail(cause: &Cause) -> String {
         Cause::MalformedJson { line, column } => {
             format!("요청 본문이 올바른 JSON이 아닙니다. {line}행 {column}열을 확인하세요.")
         }
-        Cause::ProcedureNotFound => "해당 서비스나 메서드가 없습니다. 사용 가능한 메서드는 oms.proto를 확인하세요.".into(),
+        Cause::ProcedureNotFound => {
+            "해당 서비스나 메서드가 없습니다. 사용 가능한 메서드는 oms.proto를 확인하세요.".into()
+        }
         Cause::MessageUnreadable { because } => {
             format!("메시지가 oms.proto에 정의된 이 메서드의 요청과 다릅니다: {because}.")
         }

@@ -2,13 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use oms_tests::{App, PostgresProxy, Settings, Token, samples, until};
+use oms_tests::{App, Settings, Token, samples, until};
 use serde_json::{Value, json};
 use tonic::Code;
 
 use super::{
     LINKS, OBJECTS, path,
-    wire::{Failure, PROTOCOLS, Protocol, Wire},
+    wire::{PROTOCOLS, Protocol, Wire},
 };
 use crate::bad_input::shows_nothing_of_the_database;
 
@@ -183,19 +183,22 @@ async fn a_message_over_the_limit_is_refused_in_every_protocol() {
 #[tokio::test(flavor = "multi_thread")]
 async fn without_the_database_it_says_when_to_try_again_and_recovers() {
     let limits = |settings: Settings| settings.set("DB_ACQUIRE_TIMEOUT_MS", 1_000);
-    let (app, proxy): (App, PostgresProxy) = App::counted(limits).await;
+    let (app, proxy) = App::counted(limits).await;
     app.client("editor").post("object-types", &samples::object_type("Order")).expect(201).await;
     let viewer = Wire::of(&app.grpc(), "viewer");
     let list = path(OBJECTS, "ListObjectTypes");
     proxy.cut();
     for protocol in PROTOCOLS {
         let started = Instant::now();
-        let case: Failure = viewer.call(protocol, &list, &json!({"descending": true})).await.unwrap_err();
+        let failure = viewer.call(protocol, &list, &json!({"descending": true})).await.unwrap_err();
         assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
-        assert_eq!((case.code, case.reason()), (Code::Unavailable, "SERVICE_UNAVAILABLE"), "{case:?}");
-        assert!(case.retry.is_some_and(|after| after >= Duration::from_secs(1)), "{case:?}");
-        assert!(!case.words().contains("127.0.0.1") && !case.words().to_lowercase().contains("connect"), "{case:?}");
-        shows_nothing_of_the_database(&case.words());
+        assert_eq!((failure.code, failure.reason()), (Code::Unavailable, "SERVICE_UNAVAILABLE"), "{failure:?}");
+        assert!(failure.retry.is_some_and(|after| after >= Duration::from_secs(1)), "{failure:?}");
+        assert!(
+            !failure.words().contains("127.0.0.1") && !failure.words().to_lowercase().contains("connect"),
+            "{failure:?}"
+        );
+        shows_nothing_of_the_database(&failure.words());
     }
     let order = viewer.call(Protocol::Grpc, &path(OBJECTS, "GetObjectType"), &json!({"name": "order"})).await.unwrap();
     assert_eq!(order["name"], "Order", "what is cached is still served");
@@ -232,5 +235,22 @@ async fn a_correlation_id_is_made_when_none_is_given() {
         let id = failure.correlation_id();
         assert!(uuid::Uuid::try_parse(id).is_ok(), "{id}");
         assert_eq!(failure.headers["x-correlation-id"], id, "the same in the header");
+    }
+}
+
+#[tokio::test]
+async fn what_goes_wrong_inside_stays_inside() {
+    let app = App::start().await;
+    app.client("editor").post("object-types", &samples::object_type("Order")).expect(201).await;
+    let pool = app.pool().await;
+    sqlx::query("UPDATE object_types SET properties = '\"hunter2\"'").execute(&pool).await.unwrap();
+    let viewer = Wire::of(&app.grpc(), "viewer");
+    let (list, asked) = (path(OBJECTS, "ListObjectTypes"), json!({"descending": true}));
+    let case = ("a broken row", list, asked, Code::Internal, "INTERNAL_ERROR", 500, &[][..]);
+    each_fails(&viewer, &case).await;
+    for protocol in PROTOCOLS {
+        let failure = viewer.call(protocol, &case.1, &case.2).await.unwrap_err();
+        let told = failure.words().to_lowercase();
+        assert!(!told.contains("hunter2") && !told.contains("properties") && !told.contains("invalid"), "{told}");
     }
 }

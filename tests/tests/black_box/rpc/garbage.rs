@@ -105,7 +105,7 @@ async fn frames_that_are_no_frames_are_named() {
     let get = path(OBJECTS, "GetObjectType");
     let good = frame(0, br#"{"name": "Order"}"#);
     let (invalid, unimplemented, exhausted) = (Code::InvalidArgument, Code::Unimplemented, Code::ResourceExhausted);
-    let cases: Vec<(&str, Vec<u8>, Option<&str>, Code, &str)> = vec![
+    let cases = [
         ("nothing", Vec::new(), None, unimplemented, "UNSUPPORTED_MEDIA_TYPE"),
         ("half a head", vec![0, 0], None, invalid, "INVALID_REQUEST"),
         ("half a message", good[..good.len() - 3].to_vec(), None, invalid, "INVALID_REQUEST"),

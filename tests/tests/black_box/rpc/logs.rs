@@ -1,6 +1,6 @@
 //! What logs and metrics tell of calls.
 
-use oms_tests::{Database, Server, Settings, until};
+use oms_tests::{Database, PostgresProxy, Server, Settings, until};
 use serde_json::{Value, json};
 
 use super::{
@@ -91,4 +91,26 @@ async fn a_path_that_a_client_invents_is_no_label() {
     assert!(metrics.contains("endpoint=\"unmatched\""), "{metrics}");
     assert!(!metrics.contains("SecretPlan"), "{metrics}");
     server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_is_given_up_at_its_deadline() {
+    let database = Database::create().await;
+    let proxy = PostgresProxy::start(&database.url()).await;
+    let settings = Settings::for_database(&database).set("DATABASE_URL", proxy.address_of(&database.url()));
+    let server = Server::start(&settings.set("REQUEST_TIMEOUT_MS", 60_000).set("SHUTDOWN_TIMEOUT_MS", 100)).await;
+    let viewer = Wire::of(&server.grpc(), "viewer").header("x-correlation-id", "too-late");
+    proxy.freeze();
+    let asked = json!({"descending": true});
+    let call = viewer.header("grpc-timeout", "300m");
+    call.call(Protocol::Grpc, &path(OBJECTS, "ListObjectTypes"), &asked).await.unwrap_err();
+    let line = until("the call was not logged", async || {
+        let lines = server.log();
+        let mut lines = lines.iter().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        lines.find(|line| line["message"] == "request" && line["correlation_id"] == "too-late")
+    })
+    .await;
+    assert_eq!((line["status"].as_u64(), line["code"].as_str()), (Some(504), Some("SERVICE_UNAVAILABLE")), "{line}");
+    assert!(line["duration_ms"].as_f64().is_some_and(|ms| (300.0..5_000.0).contains(&ms)), "nobody waits on: {line}");
+    server.kill().await;
 }

@@ -1,11 +1,15 @@
 //! What the gRPC services answer, over gRPC, gRPC-Web and Connect.
 
+mod authorization;
+mod clients;
 mod errors;
 mod garbage;
+mod health;
 mod lists;
 mod logs;
 mod reads;
 mod shapes;
+mod transport;
 mod validation;
 mod wire;
 

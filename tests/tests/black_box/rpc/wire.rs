@@ -1,8 +1,8 @@
 //! Calls as their bytes: the same JSON message in each of the three protocols, and bytes that no client would send.
 
-use std::{collections::BTreeMap, future::poll_fn, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
-use axum::body::{Body, Bytes};
+use axum::body::Bytes;
 use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
 use http_body_util::BodyExt;
 use oms_proto::error_details::{BadRequest, ErrorInfo, RetryInfo};
@@ -11,12 +11,8 @@ use prost::Message;
 use serde_json::{Value, json};
 use tonic::{
     Code,
-    client::GrpcService,
-    codegen::http::{HeaderMap, HeaderName, HeaderValue, Request},
-    transport::Channel,
+    codegen::http::{HeaderMap, HeaderName, HeaderValue, Response},
 };
-
-use super::channel;
 
 /// What a call is sent over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,7 +43,8 @@ impl Protocol {
 pub(super) struct Wire {
     base: String,
     http: reqwest::Client,
-    channel: Channel,
+    /// Unlike tonic's it leaves deadlines to the service.
+    http2: reqwest::Client,
     headers: HeaderMap,
 }
 
@@ -91,8 +88,13 @@ struct RpcStatus {
 impl Wire {
     /// Without a token.
     pub(super) fn new(base: &str) -> Self {
-        let http = reqwest::Client::builder().timeout(Duration::from_secs(60)).http1_only().build().unwrap();
-        Self { base: base.to_owned(), http, channel: channel(base), headers: HeaderMap::new() }
+        let client = || reqwest::Client::builder().timeout(Duration::from_secs(60));
+        Self {
+            base: base.to_owned(),
+            http: client().http1_only().build().unwrap(),
+            http2: client().http2_prior_knowledge().build().unwrap(),
+            headers: HeaderMap::new(),
+        }
     }
 
     /// With this role in the tenant `default`.
@@ -112,7 +114,7 @@ impl Wire {
     }
 
     /// A unary call with a message as JSON; gives the message of the answer.
-    pub(super) async fn call(&self, protocol: Protocol, path: &str, message: &Value) -> Result<Value, Failure> {
+    pub(super) async fn call(&self, protocol: Protocol, path: &str, message: &Value) -> Result<Value, Box<Failure>> {
         let text = message.to_string().into_bytes();
         let body = if protocol == Protocol::Connect { text } else { frame(0, &text) };
         let answer = self.post(protocol, path, protocol.media_type(), body).await;
@@ -123,7 +125,12 @@ impl Wire {
     }
 
     /// A call of a method that streams: all messages until it ends or fails.
-    pub(super) async fn stream(&self, protocol: Protocol, path: &str, message: &Value) -> Result<Vec<Value>, Failure> {
+    pub(super) async fn stream(
+        &self,
+        protocol: Protocol,
+        path: &str,
+        message: &Value,
+    ) -> Result<Vec<Value>, Box<Failure>> {
         let media_type = if protocol == Protocol::Connect { "application/connect+json" } else { protocol.media_type() };
         let answer = self.post(protocol, path, media_type, frame(0, message.to_string().as_bytes())).await;
         let messages = if protocol == Protocol::Connect { answer.connect_stream() } else { answer.outcome(protocol) };
@@ -140,19 +147,13 @@ impl Wire {
     ) -> Answer {
         let wire = if media_type.is_empty() { self.clone() } else { self.header("content-type", media_type) };
         let (url, body) = (format!("{}{path}", self.base), body.into());
-        if protocol != Protocol::Grpc {
-            let sent = wire.http.post(url).headers(wire.headers).body(body).send().await;
-            return Answer::of(sent.expect("the service answers")).await;
-        }
-        let mut request = Request::post(url).body(tonic::body::Body::new(Body::from(body))).unwrap();
-        *request.headers_mut() = wire.headers;
-        request.headers_mut().insert("te", HeaderValue::from_static("trailers"));
-        let mut channel = wire.channel;
-        poll_fn(|context| GrpcService::poll_ready(&mut channel, context)).await.expect("it connects");
-        let (parts, body) = GrpcService::call(&mut channel, request).await.expect("the service answers").into_parts();
-        let body = body.collect().await.expect("the answer is complete");
-        let trailers = body.trailers().cloned().unwrap_or_default();
-        Answer { status: parts.status.as_u16(), headers: parts.headers, body: body.to_bytes(), trailers }
+        let call = if protocol == Protocol::Grpc {
+            wire.http2.post(url).header("te", "trailers")
+        } else {
+            wire.http.post(url)
+        };
+        let sent = call.headers(wire.headers).body(body).send().await;
+        Answer::of(sent.expect("the service answers")).await
     }
 
     /// GET over HTTP/1.1.
@@ -171,9 +172,10 @@ impl Wire {
 
 impl Answer {
     async fn of(response: reqwest::Response) -> Self {
-        let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        let body = response.bytes().await.expect("the answer is complete");
-        Self { status, headers, body, trailers: HeaderMap::new() }
+        let (parts, body) = Response::from(response).into_parts();
+        let body = body.collect().await.expect("the answer is complete");
+        let trailers = body.trailers().cloned().unwrap_or_default();
+        Self { status: parts.status.as_u16(), headers: parts.headers, body: body.to_bytes(), trailers }
     }
 
     /// A header's text.
@@ -182,7 +184,7 @@ impl Answer {
     }
 
     /// The messages, or how it failed, in whatever form it came.
-    pub(super) fn understood(&self) -> Result<Vec<Bytes>, Failure> {
+    pub(super) fn understood(&self) -> Result<Vec<Bytes>, Box<Failure>> {
         let media = self.header("content-type").unwrap_or_else(|| panic!("no content type: {self:?}"));
         match media {
             web if web.starts_with("application/grpc-web") => self.outcome(Protocol::GrpcWeb),
@@ -193,7 +195,7 @@ impl Answer {
     }
 
     /// The messages, or how it failed.
-    pub(super) fn outcome(&self, protocol: Protocol) -> Result<Vec<Bytes>, Failure> {
+    pub(super) fn outcome(&self, protocol: Protocol) -> Result<Vec<Bytes>, Box<Failure>> {
         match protocol {
             Protocol::Grpc => {
                 assert_eq!(self.status, 200, "{self:?}");
@@ -216,7 +218,7 @@ impl Answer {
     }
 
     /// The messages of a stream of Connect, or how it failed.
-    fn connect_stream(&self) -> Result<Vec<Bytes>, Failure> {
+    fn connect_stream(&self) -> Result<Vec<Bytes>, Box<Failure>> {
         assert_eq!(self.status, 200, "{self:?}");
         let mut frames = frames(&self.body);
         let (flags, end) = frames.pop().unwrap_or_else(|| panic!("no end: {self:?}"));
@@ -228,23 +230,23 @@ impl Answer {
         }
     }
 
-    fn ended(&self, trailers: &HeaderMap, frames: Vec<(u8, Bytes)>) -> Result<Vec<Bytes>, Failure> {
+    fn ended(&self, trailers: &HeaderMap, frames: Vec<(u8, Bytes)>) -> Result<Vec<Bytes>, Box<Failure>> {
         let status = tonic::Status::from_header_map(trailers).unwrap_or_else(|| panic!("no grpc-status: {self:?}"));
         if status.code() == Code::Ok {
             assert!(frames.iter().all(|(flags, _)| *flags == 0), "{self:?}");
             return Ok(frames.into_iter().map(|(_, message)| message).collect());
         }
-        Err(Failure { http: self.status, headers: self.headers.clone(), ..Failure::of(&status) })
+        Err(Box::new(Failure { http: self.status, headers: self.headers.clone(), ..Failure::of(&status) }))
     }
 
-    fn connect_failure(&self, error: &Value) -> Failure {
+    fn connect_failure(&self, error: &Value) -> Box<Failure> {
         let details = error["details"].as_array().cloned().unwrap_or_default().into_iter().map(|detail| {
             let value = STANDARD_NO_PAD.decode(detail["value"].as_str().unwrap()).unwrap();
             prost_types::Any { type_url: detail["type"].as_str().unwrap().to_owned(), value }
         });
         let (code, message) = (connect_code(error["code"].as_str().unwrap()), error["message"].as_str());
         let failure = Failure::new(code, message.unwrap_or_default(), details.collect());
-        Failure { http: self.status, headers: self.headers.clone(), ..failure }
+        Box::new(Failure { http: self.status, headers: self.headers.clone(), ..failure })
     }
 }
 

@@ -4,13 +4,19 @@ use std::sync::Arc;
 
 use axum::{
     Router,
-    body::Bytes,
+    body::{Body, Bytes},
     extract::{Path, State},
     http::{HeaderMap, HeaderName, HeaderValue},
     routing::{get, post},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
+use futures::StreamExt;
+use oms_proto::client::{
+    GetObjectTypeRequest, ObjectType, ObjectTypeEvent, WatchObjectTypesRequest, WatchStart, get_object_type_request,
+    object_type_event::Event,
+};
 use oms_tests::{Aws, Database, Program, Settings, Token, Topic, redact, samples, workspace_root};
+use prost::Message;
 use serde_json::{Value, json};
 use tokio::{
     net::TcpListener,
@@ -26,6 +32,8 @@ struct Platform {
     /// How many invocations an extension was told of; none before one is registered.
     told: watch::Sender<Option<u64>>,
     invoked: watch::Sender<u64>,
+    /// What has come of a streamed answer so far: the prelude with status and headers, eight zeros, the body.
+    streamed: watch::Sender<Vec<u8>>,
 }
 
 async fn next(State(platform): State<Arc<Platform>>) -> (HeaderMap, String) {
@@ -44,7 +52,24 @@ async fn next(State(platform): State<Arc<Platform>>) -> (HeaderMap, String) {
     (HeaderMap::from_iter(headers), event.to_string())
 }
 
-async fn finished(State(platform): State<Arc<Platform>>, Path((_, how)): Path<(String, String)>, body: Bytes) {
+async fn finished(
+    State(platform): State<Arc<Platform>>,
+    Path((_, how)): Path<(String, String)>,
+    headers: HeaderMap,
+    body: Body,
+) {
+    if headers.get("lambda-runtime-function-response-mode").is_some_and(|mode| mode == "streaming") {
+        assert_eq!(headers["content-type"], "application/vnd.awslambda.http-integration-response");
+        platform.streamed.send_replace(Vec::new());
+        let mut chunks = body.into_data_stream();
+        while let Some(chunk) = chunks.next().await {
+            let chunk = chunk.unwrap();
+            platform.streamed.send_modify(|streamed| streamed.extend_from_slice(&chunk));
+        }
+        platform.answering.lock().await.take();
+        return;
+    }
+    let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
     assert_eq!(how, "response", "{}", String::from_utf8_lossy(&body));
     let answer = serde_json::from_slice(&body).unwrap();
     platform.answering.lock().await.take().unwrap().send(answer).unwrap();
@@ -93,6 +118,7 @@ impl Function {
             answering: Mutex::default(),
             told: watch::Sender::new(None),
             invoked: watch::Sender::new(0),
+            streamed: watch::Sender::new(Vec::new()),
         });
         let api = Router::new()
             .route("/2018-06-01/runtime/invocation/next", get(next))
@@ -313,4 +339,99 @@ async fn an_event_goes_through_publisher_and_relay_as_functions() {
     // Invoked with the same batch again, it drops what it has relayed.
     assert_eq!(relay.ask(batch).await["batchItemFailures"], json!([]));
     assert_eq!(aws.take(aws.target()).await, Vec::<Value>::new());
+}
+
+/// A message as gRPC-Web frames it.
+fn framed(message: &impl Message) -> String {
+    let bytes = message.encode_to_vec();
+    let length = u32::try_from(bytes.len()).unwrap().to_be_bytes();
+    STANDARD.encode([&[0], length.as_slice(), &bytes].concat())
+}
+
+/// The status, the frames of messages and the trailers of a streamed gRPC-Web answer, as far as they have come.
+fn frames<M: Message + Default>(streamed: &[u8]) -> Option<(Value, Vec<M>, String)> {
+    let at = streamed.windows(8).position(|window| window == [0; 8])?;
+    let prelude = serde_json::from_slice(&streamed[..at]).unwrap();
+    let (mut rest, mut messages, mut trailers) = (&streamed[at + 8..], Vec::new(), String::new());
+    while let Some((head, after)) = rest.split_first_chunk::<5>() {
+        let length = u32::from_be_bytes([head[1], head[2], head[3], head[4]]) as usize;
+        let Some((frame, after)) = after.split_at_checked(length) else { break };
+        match head[0] {
+            0 => messages.push(M::decode(frame).unwrap()),
+            _ => trailers = String::from_utf8(frame.to_vec()).unwrap(),
+        }
+        rest = after;
+    }
+    Some((prelude, messages, trailers))
+}
+
+impl Function {
+    /// Calls a method; gives the answer once so much of it has come.
+    async fn call<M: Message + Default>(
+        &self,
+        method: &str,
+        request: &impl Message,
+        enough: impl Fn(&[M], &str) -> bool,
+    ) -> (Value, Vec<M>, String) {
+        let mut event =
+            event("POST", &format!("/openfoundry.oms.v1.ObjectTypeService/{method}"), Some(&framed(request)), true);
+        event["headers"]["content-type"] = json!("application/grpc-web+proto");
+        let (answer, _) = oneshot::channel();
+        self.platform.streamed.send_replace(Vec::new());
+        self.invocations.send((event, answer)).unwrap();
+        self.further(enough).await
+    }
+
+    /// The answer at work, once so much of it has come.
+    async fn further<M: Message + Default>(&self, enough: impl Fn(&[M], &str) -> bool) -> (Value, Vec<M>, String) {
+        let mut streamed = self.platform.streamed.subscribe();
+        let come =
+            |streamed: &Vec<u8>| frames(streamed).is_some_and(|(_, messages, trailers)| enough(&messages, &trailers));
+        let streamed = tokio::time::timeout(std::time::Duration::from_secs(60), streamed.wait_for(come));
+        frames(&streamed.await.expect("in time").unwrap()).unwrap()
+    }
+}
+
+#[tokio::test]
+async fn grpc_web_comes_by_way_of_the_gateway_and_a_watch_is_streamed() {
+    let rest = Function::start("rest").await;
+    let streaming = |settings: Settings| settings.set("RESPONSE_STREAMING", "true").set("EVENT_STREAM_SECONDS", 2);
+    let rpc = Function::with("rpc", rest.database.clone(), streaming).await;
+    let body = samples::customer().to_string();
+    rest.invoke(event("POST", "/api/v1/object-types", Some(&body), false)).await;
+
+    let asked = GetObjectTypeRequest { key: Some(get_object_type_request::Key::Name("customer".to_owned())) };
+    let ended = |_: &[ObjectType], trailers: &str| !trailers.is_empty();
+    let (prelude, found, trailers) = rpc.call("GetObjectType", &asked, ended).await;
+    assert_eq!((&prelude["statusCode"], found[0].display_name.as_str()), (&json!(200), "고객"), "{prelude}");
+    assert!(trailers.contains("grpc-status: 0"), "{trailers}");
+
+    let asked = WatchObjectTypesRequest { start: WatchStart::Snapshot.into(), ..WatchObjectTypesRequest::default() };
+    let complete = |messages: &[ObjectTypeEvent], _: &str| {
+        messages.iter().any(|message| matches!(message.event, Some(Event::SnapshotComplete(_))))
+    };
+    let (_, _, trailers) = rpc.call("WatchObjectTypes", &asked, complete).await;
+    assert_eq!(trailers, "", "what is there is sent while the stream goes on");
+    let body = samples::object_type("Order").to_string();
+    rest.invoke(event("POST", "/api/v1/object-types", Some(&body), false)).await;
+    let ended = |_: &[ObjectTypeEvent], trailers: &str| !trailers.is_empty();
+    let (_, messages, trailers) = rpc.further(ended).await;
+    let last = messages.last().unwrap();
+    assert!(
+        matches!(last.event, Some(Event::End(_))) && trailers.contains("grpc-status: 0"),
+        "{messages:?} {trailers}"
+    );
+
+    // It ended by itself; whoever comes back with its token goes on.
+    let seen = |messages: &[ObjectTypeEvent]| -> Vec<i32> {
+        let change = |message: &ObjectTypeEvent| match &message.event {
+            Some(Event::Change(change)) => Some(change.version),
+            _ => None,
+        };
+        messages.iter().filter_map(change).collect()
+    };
+    let asked =
+        WatchObjectTypesRequest { resume_token: last.resume_token.clone(), ..WatchObjectTypesRequest::default() };
+    let (_, more, _) = rpc.call("WatchObjectTypes", &asked, ended).await;
+    assert_eq!([seen(&messages), seen(&more)].concat(), [1], "the change comes once, before the end or after it");
 }

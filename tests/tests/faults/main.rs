@@ -14,3 +14,4 @@ mod publishers;
 mod random;
 #[cfg(test)]
 mod seen;
+mod watch;

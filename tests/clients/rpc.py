@@ -74,14 +74,16 @@ def detail(error, kind):
 
 def watch(open_stream, request, names, change):
     """The snapshot, then a change that is made meanwhile; then another stream that goes on where this one was left."""
-    shown, token, version = [], "", 0
+    said, shown, token, version = [], [], "", 0
     stream = open_stream(request(start=pb.WATCH_START_SNAPSHOT))
     for message in stream:
         token, event = message.resume_token, message.WhichOneof("event")
+        said.append(event)
         if event == "snapshot":
             state = getattr(message.snapshot, message.snapshot.WhichOneof("state"))
             shown.append(state.name)
-            version = state.version
+            # The last one is the one that will change.
+            version = state.version if state.name == names[-1] else version
         elif event == "snapshot_complete":
             change(f"Number {version}", version)
         elif event == "change":
@@ -89,19 +91,23 @@ def watch(open_stream, request, names, change):
             assert [each.new_value.string_value for each in message.change.changes] == [f"Number {version}"], message
             break
     stream.cancel()
-    assert sorted(shown) == names, shown
+    said = [event for event in said if event not in ("snapshot", "heartbeat")]
+    assert said == ["opened", "snapshot_complete", "change"] and sorted(shown) == names, (said, shown)
     change(f"Number {version + 1}", version + 1)
     stream = open_stream(request(resume_token=token))
-    events = [next(stream), next(stream)]
-    assert [event.WhichOneof("event") for event in events] == ["opened", "change"], events
-    assert events[1].change.version == version + 2
+    said = []
+    while "change" not in said:
+        message = next(stream)
+        said.append(message.WhichOneof("event"))
+    assert [event for event in said if event != "heartbeat"] == ["opened", "change"], said
+    assert message.change.version == version + 2, message
     stream.cancel()
 
 
 email = {"name": "email", "dataType": "STRING", "required": True, "validators": [{"type": "maxLength", "value": 9}]}
 metadata = {"owner": "sales", "limit": 12345678901234567890}
-customer = rest("POST", "/api/v1/object-types", {"name": "Customer", "displayName": "Customer", "metadata": metadata, "properties": [email]})
-rest("POST", "/api/v1/object-types", {"name": "Order", "displayName": "Order"})
+customer = rest("POST", "/api/v1/object-types", {"name": "Customer", "displayName": "Customer", "category": "crm", "tags": ["core", "sales"], "metadata": metadata, "properties": [email]})
+rest("POST", "/api/v1/object-types", {"name": "Order", "displayName": "Order", "tags": ["core"]})
 rest("PATCH", "/api/v1/object-types/Customer", {"displayName": "Client"}, {"if-match": '"1"'})
 link = {"name": "places", "displayName": "places", "source": "Customer", "target": "Order", "cardinality": "ONE_TO_MANY", "properties": [email]}
 rest("POST", "/api/v1/link-types", link)
@@ -116,6 +122,10 @@ page = types.ListObjectTypes(pb.ListObjectTypesRequest(page_size=1, include_tota
 assert [each.name for each in page.object_types] == ["Customer"] and page.total_count == 2, page
 page = types.ListObjectTypes(pb.ListObjectTypesRequest(page_size=1, page_token=page.next_page_token))
 assert [each.name for each in page.object_types] == ["Order"] and not page.next_page_token, page
+for filtered in ({"category": "crm"}, {"all_tags": ["core", "sales"]}):
+    assert [each.name for each in types.ListObjectTypes(pb.ListObjectTypesRequest(**filtered)).object_types] == ["Customer"]
+request = pb.ListObjectTypesRequest(any_tags=["core"], sort_by=pb.SORT_BY_CREATED_AT, descending=True)
+assert [each.name for each in types.ListObjectTypes(request).object_types] == ["Order", "Customer"]
 instance = struct_pb2.Struct()
 instance.update({"email": "far too long", "age": 3})
 verdict = types.ValidateObjectInstance(pb.ValidateObjectInstanceRequest(object_type_name="Customer", instance=instance))
@@ -158,7 +168,9 @@ error = failure(lambda: types.GetObjectType(pb.GetObjectTypeRequest(name="Custom
 assert error.code() == grpc.StatusCode.DEADLINE_EXCEEDED, error
 
 health = health_pb2_grpc.HealthStub(CHANNEL)
-assert health.Check(health_pb2.HealthCheckRequest()).status == health_pb2.HealthCheckResponse.SERVING
+for service in ("", "openfoundry.oms.v1.ObjectTypeService", "openfoundry.oms.v1.LinkTypeService"):
+    status = health.Check(health_pb2.HealthCheckRequest(service=service), timeout=20).status
+    assert status == health_pb2.HealthCheckResponse.SERVING, service
 error = failure(lambda: health.Check(health_pb2.HealthCheckRequest(service="nobody")))
 assert error.code() == grpc.StatusCode.NOT_FOUND, error
 
@@ -168,5 +180,7 @@ assert sorted(services) == ["openfoundry.oms.v1.LinkTypeService", "openfoundry.o
 described = reflection.FindFileContainingSymbol("openfoundry.oms.v1.ObjectTypeService")
 assert isinstance(described, descriptor_pb2.FileDescriptorProto) and described.name == FILE, described
 methods = {f"{service.name}.{method.name}" for service in described.service for method in service.method}
+compiled = {f"{name}.{method.name}" for name, service in pb.DESCRIPTOR.services_by_name.items() for method in service.methods}
+assert methods == compiled, "the service serves the .proto file of the checkout"
 assert CALLED == methods, f"not called: {sorted(methods - CALLED)}"
 print(f"grpcio: {len(methods)} methods answer")

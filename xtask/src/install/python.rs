@@ -10,7 +10,7 @@ use super::packages;
 use crate::services::Moto;
 use crate::{interrupt, state};
 
-const BY_HAND: &str = "install Python 3.9 or newer with its venv module (https://python.org), then run this again";
+const BY_HAND: &str = "install Python 3.10 or newer with its venv module (https://python.org), then run this again";
 
 /// moto, which plays AWS.
 const MOTO: &str = "moto[server]>=5.1,<6";

@@ -9,9 +9,16 @@ mod row;
 #[cfg(test)]
 mod tests;
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
 use sqlx::{Connection as _, PgConnection, postgres::types::PgInterval};
+use tokio::sync::Mutex;
 
 pub use claims::Claims;
 pub(crate) use row::{Labels, Row, readable};
@@ -35,11 +42,21 @@ pub struct EventLog {
     db: Database,
     config: EventConfig,
     direct: Option<PostgresConfig>,
+    passes: Arc<Passes>,
+}
+
+/// The passes of this process over the outbox, one at a time.
+#[derive(Debug, Default)]
+struct Passes {
+    turn: Mutex<()>,
+    begun: AtomicU64,
+    /// The number of the last one that came to its end.
+    ended: AtomicU64,
 }
 
 impl EventLog {
     pub(crate) fn new(db: Database, config: EventConfig, direct: Option<PostgresConfig>) -> Self {
-        Self { db, config, direct }
+        Self { db, config, direct, passes: Arc::default() }
     }
 
     /// The most bytes of an event as JSON; a larger one becomes a claim check.
@@ -48,12 +65,24 @@ impl EventLog {
         self.config.max_bytes
     }
 
-    /// Moves what is committed in the outbox into the log, until the outbox is empty; how many rows.
-    pub async fn sequence(&self) -> Result<u64> {
-        self.sequence_until(None).await
+    /// Sees to it that what is committed in the outbox is in the log. Those who ask while a pass is under way share the next
+    /// one: a thousand readers who come back at once must not queue for the head.
+    pub async fn sequence(&self) -> Result<()> {
+        let passes = &self.passes;
+        let asked = passes.begun.load(Ordering::SeqCst);
+        let _turn = passes.turn.lock().await;
+        if passes.ended.load(Ordering::SeqCst) > asked {
+            // It began after this call, so it has seen what this call is for.
+            return Ok(());
+        }
+        let pass = passes.begun.fetch_add(1, Ordering::SeqCst) + 1;
+        self.sequence_until(None).await?;
+        passes.ended.store(pass, Ordering::SeqCst);
+        Ok(())
     }
 
-    /// The same, but ends at a deadline between two transactions.
+    /// Moves what is committed in the outbox into the log, until the outbox is empty or, between two transactions, a deadline
+    /// has come; how many rows.
     ///
     /// The head is locked in a statement of its own: the next statement's snapshot is younger than the lock, so it sees every
     /// row that the holder before moved, and a position is never given twice nor left out.

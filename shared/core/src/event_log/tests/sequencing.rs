@@ -36,8 +36,8 @@ async fn writes_become_events_in_the_order_of_their_commits(pool: PgPool) {
     patched(&oms, "Customer", json!({"description": "one"})).await;
     deleted(&oms, "Customer").await;
     oms.object_types.restore(&caller(), &key("Customer"), None).await.unwrap();
-    assert_eq!(oms.events.sequence().await.unwrap(), 4);
-    assert_eq!(oms.events.sequence().await.unwrap(), 0, "nothing is moved twice");
+    assert_eq!(oms.events.sequence_until(None).await.unwrap(), 4);
+    assert_eq!(oms.events.sequence_until(None).await.unwrap(), 0, "nothing is moved twice");
     let events = all(&pool).await;
     assert_in_order(&events);
     let types: Vec<&str> = events.iter().map(|event| event.event_type.as_str()).collect();
@@ -65,7 +65,7 @@ async fn positions_have_no_gap_under_concurrent_writers_rollbacks_and_two_sequen
     for sequencer in sequencers {
         sequencer.await.unwrap();
     }
-    oms.events.sequence().await.unwrap();
+    oms.events.sequence_until(None).await.unwrap();
     let events = all(&pool).await;
     assert_eq!(events.len(), WRITERS + committed);
     assert_in_order(&events);
@@ -74,7 +74,7 @@ async fn positions_have_no_gap_under_concurrent_writers_rollbacks_and_two_sequen
 
 async fn sequence_until(oms: Registry, done: Arc<AtomicBool>) {
     while !done.load(Ordering::SeqCst) {
-        oms.events.sequence().await.unwrap();
+        oms.events.sequence_until(None).await.unwrap();
     }
 }
 
@@ -113,9 +113,9 @@ async fn a_transaction_that_commits_late_gets_a_late_position_and_is_not_skipped
     .await
     .unwrap();
     with_types(&oms, &["A", "B"]).await;
-    assert_eq!(oms.events.sequence().await.unwrap(), 2);
+    assert_eq!(oms.events.sequence_until(None).await.unwrap(), 2);
     late.commit().await.unwrap();
-    assert_eq!(oms.events.sequence().await.unwrap(), 1);
+    assert_eq!(oms.events.sequence_until(None).await.unwrap(), 1);
     let actors: Vec<(i64, String)> = all(&pool).await.into_iter().map(|event| (event.position, event.actor)).collect();
     assert_eq!(actors, [(1, "ada".into()), (2, "ada".into()), (3, "late".into())]);
 }
@@ -130,9 +130,9 @@ async fn ranges_are_made_ahead_and_dropped_when_they_are_old_and_published(pool:
     sqlx::raw_sql(small).execute(&pool).await.unwrap();
     let types: Vec<_> = (0..15).map(|n| object(&format!("T{n}"))).collect();
     oms.object_types.create_batch(&caller(), &types).await.unwrap();
-    oms.events.sequence().await.unwrap();
+    oms.events.sequence_until(None).await.unwrap();
     oms.object_types.create(&caller(), &object("Last")).await.unwrap();
-    oms.events.sequence().await.unwrap();
+    oms.events.sequence_until(None).await.unwrap();
     let drop = |age: &'static str| {
         let pool = pool.clone();
         async move {
@@ -193,7 +193,7 @@ async fn a_backlog_of_large_rows_is_moved_in_parts(pool: PgPool) {
                 FROM generate_series(1, 30000) WHERE n > 0)))
         FROM generate_series(1, 40) n"#;
     sqlx::query(fill).execute(&pool).await.unwrap();
-    assert_eq!(oms.events.sequence().await.unwrap(), 40);
+    assert_eq!(oms.events.sequence_until(None).await.unwrap(), 40);
     let transactions: i64 =
         sqlx::query_scalar("SELECT count(DISTINCT xmin::text) FROM events").fetch_one(&pool).await.unwrap();
     assert!(transactions > 1, "all at once");

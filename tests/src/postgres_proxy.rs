@@ -8,7 +8,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -34,6 +34,7 @@ pub struct PostgresProxy {
 #[derive(Debug, Default)]
 struct State {
     statements: Mutex<Vec<String>>,
+    asked: AtomicU64,
     is_cut: AtomicBool,
     is_frozen: watch::Sender<bool>,
     connections: Mutex<JoinSet<()>>,
@@ -65,6 +66,12 @@ impl PostgresProxy {
     #[must_use]
     pub fn statements(&self) -> u64 {
         self.state.statements.lock().unwrap().len() as u64
+    }
+
+    /// How many connections were asked for so far, those that were refused too.
+    #[must_use]
+    pub fn connections(&self) -> u64 {
+        self.state.asked.load(Ordering::SeqCst)
     }
 
     /// Runs something and tells how many statements passed meanwhile.
@@ -108,6 +115,7 @@ impl Drop for PostgresProxy {
 
 async fn accept(listener: TcpListener, target: (String, u16), state: Arc<State>) {
     while let Ok((client, _)) = listener.accept().await {
+        state.asked.fetch_add(1, Ordering::SeqCst);
         if state.is_cut.load(Ordering::SeqCst) {
             continue;
         }

@@ -4,6 +4,7 @@
 
 #![expect(clippy::print_stdout, reason = "a command line tool answers on stdout")]
 
+pub mod bench;
 pub mod dev;
 pub mod environment;
 pub mod import;

@@ -14,7 +14,7 @@ use xtask::state::State;
 use xtask::test::{self, Tests};
 use xtask::token::{self, ROLES, Subject};
 use xtask::watch::{self, Watch};
-use xtask::{dev, import, lambda, lint, workspace};
+use xtask::{bench, dev, import, lambda, lint, workspace};
 
 /// The developer tool of OMS. It says what it installs, and touches nothing that it did not make.
 #[derive(Parser)]
@@ -116,6 +116,12 @@ enum Task {
         #[arg(last = true)]
         arguments: Vec<String>,
     },
+    /// Run benchmarks on a temporary PostgreSQL and Redis: `-- -p oms-rpc --bench validation`
+    Bench {
+        /// Go to `cargo bench`
+        #[arg(last = true)]
+        arguments: Vec<String>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -160,6 +166,7 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Lint => lint::lint()?,
         Task::Prepare => lint::prepare()?,
         Task::Test { faults, arguments } => return test::test(&Tests { faults, arguments }),
+        Task::Bench { arguments } => return bench::bench(&arguments),
     }
     Ok(ExitCode::SUCCESS)
 }

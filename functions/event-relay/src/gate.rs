@@ -10,7 +10,10 @@ use std::{
 use aws_sdk_sqs::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 use futures::{StreamExt, stream};
 use oms_core::breaker::Breaker;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::{
+    sync::Mutex,
+    time::{Instant, sleep, timeout_at},
+};
 use uuid::Uuid;
 
 use crate::config::CALLS_IN_FLIGHT;
@@ -39,11 +42,13 @@ pub(crate) struct Gate<'a> {
     breaker: &'a Breaker,
     deadline: Option<Instant>,
     closed: AtomicBool,
+    /// Held by the call that probes: the others of the batch wait for what it finds.
+    probe: Mutex<()>,
 }
 
 impl<'a> Gate<'a> {
     pub(crate) fn new(service: &'static str, breaker: &'a Breaker, deadline: Option<Instant>) -> Self {
-        Self { service, breaker, deadline, closed: AtomicBool::new(false) }
+        Self { service, breaker, deadline, closed: AtomicBool::new(false), probe: Mutex::default() }
     }
 
     /// Makes a call, unless the gate is closed.
@@ -51,6 +56,14 @@ impl<'a> Gate<'a> {
     where
         E: Error + ProvideErrorMetadata + 'static,
     {
+        // Rejected, they would come back, and repeat what they have put elsewhere already.
+        let mut probe = None;
+        if !self.breaker.is_closed() {
+            probe = Some(self.probe.lock().await);
+            if self.breaker.is_closed() {
+                probe = None;
+            }
+        }
         if self.closed.load(Ordering::Relaxed) {
             return Err(CallError::Failed);
         }
@@ -58,7 +71,6 @@ impl<'a> Gate<'a> {
             self.close("the deadline is near");
             return Err(CallError::Failed);
         }
-        // While one call probes, what else the batch has comes back; after a good probe the rest of it goes on.
         let admission = self.breaker.admit().map_err(|_| CallError::Failed)?;
         let answer = match self.deadline {
             None => call.await,
@@ -76,7 +88,9 @@ impl<'a> Gate<'a> {
             Err(error) if is_outage(error) => admission.failed(),
             _ => admission.succeeded(),
         }
-        answer.map_err(|error| self.failure(error))
+        let answer = answer.map_err(|error| self.failure(error));
+        drop(probe);
+        answer
     }
 
     fn failure<E>(&self, error: SdkError<E>) -> CallError

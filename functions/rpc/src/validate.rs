@@ -23,27 +23,40 @@ pub(crate) enum Given<'a> {
 }
 
 impl Given<'_> {
-    /// The instances as JSON; `at` names the field of each.
-    fn read(&self, at: impl Fn(usize) -> String) -> Result<Vec<Value>, Error> {
+    /// The instances as JSON, each made when its turn comes; `at` names the field of each, for what can't be read.
+    fn read(&self, at: impl Fn(usize) -> String + Send, faults: &mut Faults) -> impl Iterator<Item = Value> + Send {
+        let (structs, texts) = match self {
+            Self::Structs(structs) => (structs.as_slice(), [].as_slice()),
+            Self::Texts(texts) => ([].as_slice(), texts.as_slice()),
+        };
+        (0..structs.len() + texts.len()).map(move |index| match (structs.get(index), texts.get(index)) {
+            (Some(given), _) => Value::Object(object(given, &|| at(index), faults)),
+            (None, text) => serde_json::from_str(text.copied().unwrap_or_default()).unwrap_or_else(|_| {
+                faults.push(at(index), FaultKind::Malformed { expected: "JSON" });
+                Value::Null
+            }),
+        })
+    }
+
+    /// Judges the instances. What can't be read is told before anything else that is wrong.
+    async fn judge<E: Store>(
+        &self,
+        service: &Service<E>,
+        call: &Call,
+        key: Result<TypeKey, Error>,
+        number: Option<i32>,
+        at: impl Fn(usize) -> String + Send,
+    ) -> Result<Verdicts, Error> {
+        let key = key?;
         let mut faults = Faults::default();
-        let values = match self {
-            Self::Structs(structs) => structs
-                .iter()
-                .enumerate()
-                .map(|(index, given)| Value::Object(object(given, &|| at(index), &mut faults)))
-                .collect(),
-            Self::Texts(texts) => {
-                let read = |(index, text): (usize, &&str)| {
-                    serde_json::from_str(text).unwrap_or_else(|_| {
-                        faults.push(at(index), FaultKind::Malformed { expected: "JSON" });
-                        Value::Null
-                    })
-                };
-                texts.iter().enumerate().map(read).collect()
-            }
+        let verdicts = {
+            let mut instances = self.read(at, &mut faults);
+            let verdicts = service.validate_each(&call.context, &key, number, &mut instances).await;
+            instances.for_each(drop);
+            verdicts
         };
         faults.finish(Code::InvalidRequest)?;
-        Ok(values)
+        verdicts
     }
 }
 
@@ -63,7 +76,7 @@ pub(crate) async fn one<E: Store>(
     faults.finish(Code::InvalidRequest)?;
     let given = given.unwrap_or(Given::Texts(Vec::new()));
     let field = if matches!(given, Given::Structs(_)) { "/instance" } else { "/instance_json" };
-    service.validate(&call.context, &key?, number, given.read(|_| field.to_owned())?).await
+    given.judge(service, call, key, number, |_| field.to_owned()).await
 }
 
 /// Judges many instances, given either as structures or as texts.
@@ -93,7 +106,7 @@ pub(crate) async fn many<E: Store>(
         faults.push(field, FaultKind::TooMany { max: MAX_INSTANCES, actual });
     }
     faults.finish(Code::InvalidRequest)?;
-    service.validate(&call.context, &key?, number, given.read(|index| step(field, index))?).await
+    given.judge(service, call, key, number, |index| step(field, index)).await
 }
 
 fn check_version(number: Option<i32>, faults: &mut Faults) {

@@ -4,9 +4,6 @@
 //! Closed: every call goes through. After so many failures in a row it opens, and calls are rejected at once. When that
 //! time is over it is half-open: one call at a time probes. A good one closes it, a bad one opens it again.
 
-#[cfg(test)]
-mod tests;
-
 use std::{
     fmt,
     sync::{
@@ -148,16 +145,26 @@ impl Breaker {
             self.seen.shown.store(true, Ordering::Relaxed);
             self.seen.show();
         }
-        if !self.machine.is_call_permitted() {
+        if self.is_closed() {
+            if !self.machine.is_call_permitted() {
+                return None;
+            }
+            if self.is_closed() {
+                return Some(Admission { breaker: self, way: Way::Closed });
+            }
+        }
+        if self.seen.probing.swap(true, Ordering::AcqRel) {
             return None;
         }
-        // Whoever makes it half-open notes so before it gets here; nobody takes a probe for an ordinary call.
-        if self.seen.state.load(Ordering::Acquire) == CLOSED {
-            return Some(Admission { breaker: self, way: Way::Closed });
-        }
-        let is_first = !self.seen.probing.swap(true, Ordering::AcqRel);
-        // Made only then: an admission that is dropped gives the probe back.
-        is_first.then(|| Admission { breaker: self, way: Way::Probe })
+        // Asked only now: the probe before may have failed meanwhile. Whoever is not permitted lets go of the probe again.
+        let probe = Admission { breaker: self, way: Way::Probe };
+        self.machine.is_call_permitted().then_some(probe)
+    }
+
+    /// Whether calls go through as ever. What it says may be a moment old.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.seen.state.load(Ordering::Acquire) == CLOSED
     }
 }
 
@@ -242,3 +249,6 @@ impl Instrument for Observer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -74,7 +74,7 @@ pub(crate) fn direct_options(config: &PostgresConfig) -> Result<PgConnectOptions
 /// request's statement may.
 pub(crate) async fn migrate(db: &Database) -> Result<(), MigrateError> {
     let options = db.connect_options().options([("statement_timeout", "0")]);
-    let mut connection = PgConnection::connect_with(&options).await?;
+    let mut connection = db.aside(PgConnection::connect_with(&options)).await?;
     let result = MIGRATOR.run(&mut connection).await;
     connection.close().await?;
     result

@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use oms_tests::{App, Database, PostgresProxy, Settings, samples, until};
+use futures::future::join_all;
+use oms_tests::{App, Client, Database, PostgresProxy, Server, Settings, samples, until};
 use serde_json::json;
 use xtask::services::{Postgres, Redis};
 
@@ -134,6 +135,73 @@ async fn a_database_that_hangs_is_not_waited_for_forever() {
     until("it did not recover", async || {
         let answer = editor.get("object-types?sort=-name").send().await;
         (answer.status == 200).then_some(())
+    })
+    .await;
+}
+
+/// The state of PostgreSQL's circuit breaker: 0 closed, 1 half-open, 2 open.
+async fn breaker_state(server: &Server) -> Option<String> {
+    let prefix = "oms_circuit_breaker_state{dependency=\"postgresql\"} ";
+    server.metrics().await.lines().find_map(|line| line.strip_prefix(prefix).map(str::to_owned))
+}
+
+/// Many requests at once that only the database can answer: their statuses.
+async fn many(client: &Client) -> Vec<u16> {
+    let answers = join_all((0..20).map(|_| client.get("object-types/NotThere").send())).await;
+    answers.iter().map(|answer| answer.status).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_is_away_is_asked_by_one_call_at_a_time() {
+    const OPEN: Duration = Duration::from_millis(400);
+    let database = Database::create().await;
+    let proxy = PostgresProxy::start(&database.url()).await;
+    let settings = Settings::for_database(&database)
+        .set("DATABASE_URL", proxy.address_of(&database.url()))
+        .set("CIRCUIT_BREAKER_OPEN_MS", OPEN.as_millis());
+    let server = Server::start(&settings).await;
+    let editor = server.client("editor");
+    editor.post("object-types", &samples::object_type("Order")).expect(201).await;
+    assert_eq!(many(&editor).await, [404; 20]);
+    assert_eq!(breaker_state(&server).await.as_deref(), Some("0"));
+
+    proxy.cut();
+    until("the circuit breaker did not open", async || {
+        assert_eq!(many(&editor).await, [503; 20]);
+        (breaker_state(&server).await? == "2").then_some(())
+    })
+    .await;
+    let (before, began) = (proxy.connections(), Instant::now());
+    while began.elapsed() < OPEN * 5 {
+        assert_eq!(many(&editor).await, [503; 20]);
+    }
+    let (probes, times) = (proxy.connections() - before, began.elapsed().as_millis() / OPEN.as_millis());
+    assert!(probes >= 1 && u128::from(probes) <= times + 1, "{probes} connections in {times} times");
+    assert!(server.metrics().await.contains("oms_circuit_breaker_rejected_total{dependency=\"postgresql\"}"));
+
+    proxy.restore();
+    let back = Instant::now();
+    until("it does not serve again", async || (many(&editor).await == [404; 20]).then_some(())).await;
+    assert!(back.elapsed() < OPEN * 10, "{:?}", back.elapsed());
+    assert_eq!(breaker_state(&server).await.as_deref(), Some("0"));
+    let said = |what: &str| server.log().iter().filter(|line| line.contains(what)).count();
+    assert_eq!((said("circuit breaker opens"), said("circuit breaker closes")), (1, 1), "an outage is told of once");
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_statement_that_is_never_answered_ends_before_its_request_does() {
+    let limits = |settings: Settings| settings.set("DB_STATEMENT_TIMEOUT_MS", 500).set("DB_ACQUIRE_TIMEOUT_MS", 1_000);
+    let (app, proxy) = App::counted(limits).await;
+    let editor = app.client("editor");
+    editor.get("object-types/NotThere").expect(404).await;
+    proxy.freeze();
+    let started = Instant::now();
+    editor.get("object-types/NotThere").expect(503).await;
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    proxy.restore();
+    until("it did not recover", async || {
+        (editor.get("object-types/NotThere").send().await.status == 404).then_some(())
     })
     .await;
 }

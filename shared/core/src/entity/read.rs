@@ -29,6 +29,9 @@ pub const MAX_INSTANCES: usize = 1_000;
 /// From this many instances on, they are judged beside the async workers.
 const MANY_INSTANCES: usize = 100;
 
+/// So many instances are read and judged in one turn of a worker: well below a millisecond for usual ones.
+const TURN: usize = 16;
+
 /// What came of a validation.
 #[derive(Debug)]
 pub struct Verdicts {
@@ -230,15 +233,44 @@ impl<E: Store> Service<E> {
                 faults: vec![Fault::at("/instances", kind)],
             });
         }
-        let entity = match version {
-            None => self.find(context, key).await?,
-            Some(version) => self.version_of(context, key, version).await?.snapshot,
-        };
+        let entity = self.judging(context, key, version).await?;
         if instances.len() <= MANY_INSTANCES {
             return Ok(judge(&entity, &instances));
         }
         // Up to a body full of texts against patterns would hold up every other request of this worker.
         tokio::task::spawn_blocking(move || judge(&entity, &instances)).await.map_err(Error::internal)
+    }
+
+    /// The same for instances that are read one by one: each is gone before the next is made, which costs far less than to
+    /// keep them all. The caller bounds their number. Nothing is read if there is nothing to judge by.
+    pub async fn validate_each(
+        &self,
+        context: &Context,
+        key: &TypeKey,
+        version: Option<i32>,
+        instances: &mut (impl Iterator<Item = Value> + Send),
+    ) -> Result<Verdicts> {
+        context.require(E::RIGHTS.read)?;
+        let entity = self.judging(context, key, version).await?;
+        let mut judge = Judge::new(&entity);
+        let mut each = Vec::new();
+        for instance in instances {
+            each.push(judge.judge(&instance));
+            drop(instance);
+            if each.len() % TURN == 0 {
+                // Other requests of this worker have their turn.
+                tokio::task::yield_now().await;
+            }
+        }
+        Ok(Verdicts { each, truncated: judge.truncated })
+    }
+
+    /// The type to judge by.
+    async fn judging(&self, context: &Context, key: &TypeKey, version: Option<i32>) -> Result<E> {
+        match version {
+            None => self.find(context, key).await,
+            Some(version) => Ok(self.version_of(context, key, version).await?.snapshot),
+        }
     }
 
     /// The types that an earlier, identical request wrote, as it left them.
@@ -257,21 +289,35 @@ pub(super) fn check_limit(limit: u32) -> Result<()> {
 }
 
 fn judge<E: Entity>(entity: &E, instances: &[Value]) -> Verdicts {
-    let validator = InstanceValidator::new(&entity.definition().properties);
-    let (mut left, mut truncated) = (MAX_FAULTS, false);
-    let judge = |instance| {
+    let mut judge = Judge::new(entity);
+    let each = instances.iter().map(|instance| judge.judge(instance)).collect();
+    Verdicts { each, truncated: judge.truncated }
+}
+
+/// Judges one instance after another, as long as there is room for faults.
+struct Judge<'a> {
+    validator: InstanceValidator<'a>,
+    left: usize,
+    truncated: bool,
+}
+
+impl<'a> Judge<'a> {
+    fn new<E: Entity>(entity: &'a E) -> Self {
+        let validator = InstanceValidator::new(&entity.definition().properties);
+        Self { validator, left: MAX_FAULTS, truncated: false }
+    }
+
+    fn judge(&mut self, instance: &Value) -> Verdict {
         // One more than may be shown tells whether there are more.
-        let mut faults = Faults::at_most(left + 1);
-        validator.validate(instance, "", &mut faults);
-        truncated |= faults.is_full();
+        let mut faults = Faults::at_most(self.left + 1);
+        self.validator.validate(instance, "", &mut faults);
+        self.truncated |= faults.is_full();
         let valid = faults.is_empty();
         let mut faults = faults.into_vec();
-        faults.truncate(left);
-        left -= faults.len();
+        faults.truncate(self.left);
+        self.left -= faults.len();
         Verdict { valid, faults }
-    };
-    let each = instances.iter().map(judge).collect();
-    Verdicts { each, truncated }
+    }
 }
 
 fn version_before(cursor: &str, digest: Digest) -> Result<i32> {

@@ -203,3 +203,111 @@ impl<'c> Executor<'c> for &'_ Database {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{future::pending, time::Instant};
+
+    use sqlx::postgres::PgPoolOptions;
+
+    use super::*;
+    use crate::error::Error;
+
+    const TWICE: BreakerConfig = BreakerConfig { failures: 2, open: Duration::from_secs(3_600) };
+
+    async fn one(db: &Database) -> sqlx::Result<i32> {
+        sqlx::query_scalar("SELECT 1").fetch_one(db).await
+    }
+
+    #[sqlx::test(migrations = false)]
+    async fn a_database_that_is_away_is_asked_so_often_and_then_every_caller_hears_so_at_once(pool: PgPool) {
+        // Nobody listens on a port that was just given back.
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let options = pool.connect_options().as_ref().clone().host("127.0.0.1").port(port);
+        let wait = Duration::from_millis(200);
+        let away = PgPoolOptions::new().acquire_timeout(wait).connect_lazy_with(options);
+        let db = Database::new(away, TWICE, Duration::from_secs(8));
+        for _ in 0..2 {
+            assert!(matches!(one(&db).await, Err(sqlx::Error::PoolTimedOut)));
+        }
+        let began = Instant::now();
+        for _ in 0..100 {
+            let error = one(&db).await.unwrap_err();
+            assert!(error.to_string().contains("circuit breaker is open"), "{error}");
+            assert!(matches!(Error::from(error), Error::Unavailable { .. }));
+        }
+        let begun = db.transaction("BEGIN", async |_: &mut PgConnection| Ok(())).await;
+        assert!(begun.is_err());
+        assert!(began.elapsed() < wait * 100, "nobody waited");
+    }
+
+    #[sqlx::test(migrations = false)]
+    async fn what_the_database_refuses_is_an_answer(pool: PgPool) {
+        let db = Database::new(pool, TWICE, Duration::from_secs(8));
+        sqlx::query("CREATE TABLE names (name text PRIMARY KEY)").execute(&db).await.unwrap();
+        sqlx::query("INSERT INTO names VALUES ('taken')").execute(&db).await.unwrap();
+        for _ in 0..5 {
+            for sql in ["INSERT INTO names VALUES ('taken')", "SELECT nonsense"] {
+                assert!(sqlx::query(sql).execute(&db).await.is_err(), "{sql}");
+            }
+            let late = db
+                .transaction("BEGIN; SET LOCAL statement_timeout = 1", async |connection: &mut PgConnection| {
+                    sqlx::query("SELECT pg_sleep(60)").execute(connection).await
+                });
+            assert!(crate::postgres::is_cancelled(&late.await.unwrap_err()));
+        }
+        assert_eq!(one(&db).await.unwrap(), 1);
+    }
+
+    #[sqlx::test(migrations = false)]
+    async fn a_server_that_ends_its_sessions_is_away(pool: PgPool) {
+        let db = Database::new(pool, TWICE, Duration::from_secs(8));
+        for _ in 0..2 {
+            let error = sqlx::query("SELECT pg_terminate_backend(pg_backend_pid())").execute(&db).await.unwrap_err();
+            assert!(!error.to_string().contains("breaker"), "{error}");
+        }
+        let error = one(&db).await.unwrap_err();
+        assert!(error.to_string().contains("circuit breaker is open"), "{error}");
+    }
+
+    #[sqlx::test(migrations = false)]
+    async fn what_is_never_answered_ends_and_leaves_its_place_to_others(pool: PgPool) {
+        let options = pool.connect_options().as_ref().clone();
+        let single = PgPoolOptions::new().max_connections(1).connect_lazy_with(options);
+        let db = Database::new(single, TWICE, Duration::ZERO);
+        let never = async |connection: &mut PgConnection| {
+            one_row(connection).await?;
+            pending::<sqlx::Result<()>>().await
+        };
+        let error = db.with(never).await.unwrap_err();
+        assert!(error.to_string().contains("no answer within 1000 ms"), "{error}");
+        assert_eq!(one(&db).await.unwrap(), 1);
+        // A caller that goes away in the middle of a statement is no outage, and keeps no connection either.
+        for _ in 0..5 {
+            let cut = sqlx::query("SELECT pg_sleep(1)").execute(&db);
+            assert!(tokio::time::timeout(Duration::from_millis(50), cut).await.is_err());
+        }
+        assert_eq!(one(&db).await.unwrap(), 1);
+    }
+
+    async fn one_row(connection: &mut PgConnection) -> sqlx::Result<i32> {
+        sqlx::query_scalar("SELECT 1").fetch_one(connection).await
+    }
+
+    #[sqlx::test(migrations = false)]
+    async fn work_that_fails_in_a_transaction_leaves_nothing_behind(pool: PgPool) {
+        let db = Database::new(pool, TWICE, Duration::from_secs(8));
+        sqlx::query("CREATE TABLE names (name text)").execute(&db).await.unwrap();
+        let insert = async |connection: &mut PgConnection| {
+            sqlx::query("INSERT INTO names VALUES ('new')").execute(connection).await
+        };
+        db.transaction("BEGIN", insert).await.unwrap();
+        let failing = async |connection: &mut PgConnection| {
+            insert(connection).await?;
+            Err::<(), _>(sqlx::Error::RowNotFound)
+        };
+        assert!(matches!(db.transaction("BEGIN", failing).await, Err(sqlx::Error::RowNotFound)));
+        let names: Vec<String> = sqlx::query_scalar("SELECT name FROM names").fetch_all(&db).await.unwrap();
+        assert_eq!(names, ["new"]);
+    }
+}

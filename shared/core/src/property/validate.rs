@@ -1,6 +1,6 @@
 //! Validates instances against properties: data types, unknown keys, validators; every fault with its JSON Pointer.
 
-use std::{cell::OnceCell, cmp::Ordering, collections::HashMap};
+use std::{cell::OnceCell, cmp::Ordering};
 
 use chrono::{DateTime, NaiveDate};
 use regex::{Regex, RegexBuilder};
@@ -49,10 +49,28 @@ pub(crate) fn compare(a: &Number, b: &Number) -> Ordering {
     }
 }
 
-/// The properties of a type made ready: names found by hash, patterns compiled once, when they are first needed.
+/// Where a value stands. Most values are right, so it is written out only for a fault.
+#[derive(Clone, Copy)]
+enum Place<'a> {
+    Start(&'a str),
+    Field(&'a Place<'a>, &'a str),
+    Item(&'a Place<'a>, usize),
+}
+
+impl From<&Place<'_>> for String {
+    fn from(place: &Place<'_>) -> Self {
+        match place {
+            Place::Start(pointer) => (*pointer).to_owned(),
+            Place::Field(parent, key) => step(&Self::from(*parent), key),
+            Place::Item(parent, index) => step(&Self::from(*parent), index),
+        }
+    }
+}
+
+/// The properties of a type made ready: names in order, patterns compiled once, when they are first needed.
 pub struct InstanceValidator<'a> {
     properties: Vec<Compiled<'a>>,
-    by_name: HashMap<&'a str, usize>,
+    by_name: Vec<(&'a str, usize)>,
 }
 
 struct Compiled<'a> {
@@ -69,38 +87,48 @@ impl<'a> InstanceValidator<'a> {
             pattern: OnceCell::new(),
             nested: property.properties.as_deref().map(Self::new),
         };
-        Self {
-            properties: properties.iter().map(compiled).collect(),
-            by_name: properties.iter().enumerate().map(|(i, property)| (property.name.as_str(), i)).collect(),
-        }
+        let mut by_name: Vec<_> =
+            properties.iter().enumerate().map(|(index, property)| (property.name.as_str(), index)).collect();
+        by_name.sort_unstable();
+        Self { properties: properties.iter().map(compiled).collect(), by_name }
+    }
+
+    /// The property of this name. Fields come in the order of their names too, so `next` mostly points at it.
+    fn find(&self, name: &str, next: &mut usize) -> Option<usize> {
+        let at = match self.by_name.get(*next) {
+            Some((expected, _)) if *expected == name => *next,
+            _ => self.by_name.binary_search_by(|(known, _)| (*known).cmp(name)).ok()?,
+        };
+        *next = at + 1;
+        self.by_name.get(at).map(|(_, index)| *index)
     }
 
     /// All that is wrong with an instance.
     pub fn validate(&self, instance: &Value, pointer: &str, faults: &mut Faults) {
         match instance {
-            Value::Object(map) => self.check_object(map, pointer, faults),
+            Value::Object(map) => self.check_object(map, &Place::Start(pointer), faults),
             other => {
                 faults.push(pointer, FaultKind::NotOfDataType { data_type: "OBJECT", found: type_of(other) });
             }
         }
     }
 
-    fn check_object(&self, map: &Map<String, Value>, pointer: &str, faults: &mut Faults) {
-        let mut present = 0_usize;
+    fn check_object(&self, map: &Map<String, Value>, place: &Place<'_>, faults: &mut Faults) {
+        let (mut present, mut next) = (0_usize, 0_usize);
         for (key, value) in map {
             if faults.is_full() {
                 return;
             }
-            match self.by_name.get(key.as_str()) {
+            match self.find(key, &mut next) {
                 None => {
                     let mut name = key.clone();
                     shorten(&mut name, MAX_SHOWN_NAME);
-                    faults.push(step(pointer, key), FaultKind::UnknownProperty { name });
+                    faults.push(&Place::Field(place, key), FaultKind::UnknownProperty { name });
                 }
                 Some(_) if value.is_null() => {}
                 Some(index) => {
                     present += 1;
-                    self.check_value(*index, value, &step(pointer, key), faults);
+                    self.check_at(index, value, &Place::Field(place, key), faults);
                 }
             }
         }
@@ -110,19 +138,23 @@ impl<'a> InstanceValidator<'a> {
         for Compiled { property, .. } in &self.properties {
             let absent = || map.get(property.name.as_str()).is_none_or(Value::is_null);
             if property.required && property.default_value.is_none() && absent() {
-                faults.push(step(pointer, &property.name), FaultKind::Required);
+                faults.push(&Place::Field(place, property.name.as_str()), FaultKind::Required);
             }
         }
     }
 
     /// All that is wrong with a present value of one property, by its position.
     pub(super) fn check_value(&self, index: usize, value: &Value, pointer: &str, faults: &mut Faults) {
+        self.check_at(index, value, &Place::Start(pointer), faults);
+    }
+
+    fn check_at(&self, index: usize, value: &Value, place: &Place<'_>, faults: &mut Faults) {
         let Some(compiled) = self.properties.get(index) else { return };
         if compiled.property.data_type != DataType::Array {
-            return compiled.check(compiled.property.data_type, value, pointer, faults);
+            return compiled.check(compiled.property.data_type, value, place, faults);
         }
         let Value::Array(items) = value else {
-            faults.push(pointer, FaultKind::NotOfDataType { data_type: "ARRAY", found: type_of(value) });
+            faults.push(place, FaultKind::NotOfDataType { data_type: "ARRAY", found: type_of(value) });
             return;
         };
         if let Some(item_type) = compiled.property.item_type {
@@ -130,50 +162,50 @@ impl<'a> InstanceValidator<'a> {
                 if faults.is_full() {
                     return;
                 }
-                compiled.check(item_type, item, &step(pointer, index), faults);
+                compiled.check(item_type, item, &Place::Item(place, index), faults);
             }
         }
     }
 }
 
 impl Compiled<'_> {
-    fn check(&self, data_type: DataType, value: &Value, pointer: &str, faults: &mut Faults) {
+    fn check(&self, data_type: DataType, value: &Value, place: &Place<'_>, faults: &mut Faults) {
         match (data_type, value) {
-            (DataType::String, Value::String(text)) => self.check_text(text, pointer, faults),
-            (DataType::Number, Value::Number(number)) => self.check_number(number, pointer, faults),
+            (DataType::String, Value::String(text)) => self.check_text(text, place, faults),
+            (DataType::Number, Value::Number(number)) => self.check_number(number, place, faults),
             (DataType::Boolean, Value::Bool(_)) => {}
             (DataType::Date, Value::String(text)) if is_date(text) => {}
             (DataType::DateTime, Value::String(text)) if is_date_time(text) => {}
             (DataType::Date | DataType::DateTime, Value::String(_)) => {
-                faults.push(pointer, FaultKind::NotADate { data_type: data_type.as_str() });
+                faults.push(place, FaultKind::NotADate { data_type: data_type.as_str() });
             }
             (DataType::Reference, Value::String(id)) if !id.is_empty() => {}
-            (DataType::Reference, Value::String(_)) => faults.push(pointer, FaultKind::TooShort { min: 1 }),
+            (DataType::Reference, Value::String(_)) => faults.push(place, FaultKind::TooShort { min: 1 }),
             (DataType::Object, Value::Object(map)) => {
                 if let Some(nested) = &self.nested {
-                    nested.check_object(map, pointer, faults);
+                    nested.check_object(map, place, faults);
                 }
             }
             _ => {
                 let found = type_of(value);
-                faults.push(pointer, FaultKind::NotOfDataType { data_type: data_type.as_str(), found });
+                faults.push(place, FaultKind::NotOfDataType { data_type: data_type.as_str(), found });
             }
         }
     }
 
-    fn check_text(&self, text: &str, pointer: &str, faults: &mut Faults) {
+    fn check_text(&self, text: &str, place: &Place<'_>, faults: &mut Faults) {
         let mut counted = None;
         let mut length = || *counted.get_or_insert_with(|| text.chars().count() as u64);
         for validator in &self.property.validators {
             match validator {
                 Validator::MinLength(min) if length() < *min => {
-                    faults.push(pointer, FaultKind::MinLength { min: *min, actual: length() });
+                    faults.push(place, FaultKind::MinLength { min: *min, actual: length() });
                 }
                 Validator::MaxLength(max) if length() > *max => {
-                    faults.push(pointer, FaultKind::MaxLength { max: *max, actual: length() });
+                    faults.push(place, FaultKind::MaxLength { max: *max, actual: length() });
                 }
                 Validator::Pattern(pattern) if self.mismatches(pattern, text) => {
-                    faults.push(pointer, FaultKind::PatternMismatch { pattern: pattern.clone() });
+                    faults.push(place, FaultKind::PatternMismatch { pattern: pattern.clone() });
                 }
                 _ => {}
             }
@@ -186,14 +218,14 @@ impl Compiled<'_> {
         regex.as_ref().is_some_and(|regex| !regex.is_match(text))
     }
 
-    fn check_number(&self, number: &Number, pointer: &str, faults: &mut Faults) {
+    fn check_number(&self, number: &Number, place: &Place<'_>, faults: &mut Faults) {
         for validator in &self.property.validators {
             match validator {
                 Validator::Min(min) if compare(number, min).is_lt() => {
-                    faults.push(pointer, FaultKind::Min { min: min.to_string() });
+                    faults.push(place, FaultKind::Min { min: min.to_string() });
                 }
                 Validator::Max(max) if compare(number, max).is_gt() => {
-                    faults.push(pointer, FaultKind::Max { max: max.to_string() });
+                    faults.push(place, FaultKind::Max { max: max.to_string() });
                 }
                 _ => {}
             }
@@ -202,9 +234,14 @@ impl Compiled<'_> {
 }
 
 fn is_date(text: &str) -> bool {
-    // chrono also takes signs, spaces and single digits.
+    // To parse it by a format costs several times as much, and takes signs, spaces and single digits.
     let form = |(i, b): (usize, u8)| if i == 4 || i == 7 { b == b'-' } else { b.is_ascii_digit() };
-    text.len() == 10 && text.bytes().enumerate().all(form) && NaiveDate::parse_from_str(text, "%Y-%m-%d").is_ok()
+    let number = |digits: &[u8]| digits.iter().fold(0, |number, digit| number * 10 + u32::from(digit - b'0'));
+    let bytes = text.as_bytes();
+    bytes.len() == 10
+        && bytes.iter().copied().enumerate().all(form)
+        && NaiveDate::from_ymd_opt(number(&bytes[..4]).cast_signed(), number(&bytes[5..7]), number(&bytes[8..]))
+            .is_some()
 }
 
 fn is_date_time(text: &str) -> bool {

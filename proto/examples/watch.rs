@@ -4,6 +4,8 @@
 //! OMS_GRPC=http://127.0.0.1:9090 TOKEN=$(cargo xtask token --role viewer) cargo run -p oms-proto --features client --example watch
 //! ```
 
+#![expect(clippy::print_stdout, reason = "it shows what it sees")]
+
 use std::{collections::BTreeMap, env, time::Duration};
 
 use oms_proto::client::{

@@ -5,6 +5,7 @@
 
 /// Messages and clients over gRPC.
 #[cfg(feature = "client")]
+#[expect(clippy::allow_attributes_without_reason, clippy::large_enum_variant, reason = "generated")]
 pub mod client {
     tonic::include_proto!("openfoundry.oms.v1");
 }
@@ -17,7 +18,12 @@ pub mod error_details {
 
 /// Messages and services.
 #[cfg(feature = "server")]
-#[expect(missing_docs, reason = "generated: the .proto files have the documentation")]
+#[expect(
+    missing_docs,
+    clippy::allow_attributes,
+    clippy::allow_attributes_without_reason,
+    reason = "generated: the .proto files have the documentation"
+)]
 pub mod server {
     connectrpc::include_generated!("server.rs");
 

@@ -26,6 +26,10 @@ use crate::{
     request::{self, RequestInfo},
 };
 
+/// The most bytes that are taken from a client who is refused, and the longest time.
+const DRAINED_BYTES: usize = 64 * 1024;
+const DRAINED_WITHIN: Duration = Duration::from_secs(1);
+
 /// What the middleware and the health routes work with. Cheap to clone.
 #[derive(Clone)]
 pub struct Edge {
@@ -109,7 +113,20 @@ async fn authenticate(State(edge): State<Edge>, mut request: Request, next: Next
             request.extensions_mut().insert(context);
             next.run(request).await
         }
-        Err(error) => error.into_response(),
+        Err(error) => {
+            drain(request).await;
+            error.into_response()
+        }
+    }
+}
+
+/// Takes what a refused client is sending, if that is little: HTTP/1.1 closes a connection on a body that nobody has read, and
+/// a client that still writes then never sees the answer. Who waits to be told to go on sends nothing.
+async fn drain(request: Request) {
+    if !request.headers().contains_key(header::EXPECT) {
+        let reading = axum::body::to_bytes(request.into_body(), DRAINED_BYTES);
+        // Too much, too slow or broken: then so be it.
+        let _ = tokio::time::timeout(DRAINED_WITHIN, reading).await;
     }
 }
 

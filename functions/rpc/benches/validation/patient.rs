@@ -127,7 +127,7 @@ pub(crate) fn definition() -> Value {
 
 /// The instances; the first of every `faulty` of them, if that is not 0, has three things wrong with it.
 pub(crate) fn instances(count: u32, faulty: u32) -> Vec<Value> {
-    (0..count).map(|number| instance(number, faulty > 0 && number % faulty == 0)).collect()
+    (0..count).map(|number| instance(number, faulty > 0 && number.is_multiple_of(faulty))).collect()
 }
 
 fn instance(n: u32, wrong: bool) -> Value {
@@ -173,7 +173,7 @@ fn instance(n: u32, wrong: bool) -> Value {
         for (name, max) in MEASURES {
             fields.insert(name.to_owned(), json!(f64::from(n * 13 % (max * 10)) / 10.0));
         }
-        fields.extend(FLAGS.map(|name| (name.to_owned(), json!(n % 2 == 0))));
+        fields.extend(FLAGS.map(|name| (name.to_owned(), json!(n.is_multiple_of(2)))));
         fields.extend(MOMENTS.map(|name| (name.to_owned(), json!(format!("2026-11-{day:02}T08:30:00+09:00")))));
         if wrong {
             fields.insert("painScore".to_owned(), json!(11));

@@ -257,7 +257,7 @@ impl<E: Store> Service<E> {
         for instance in instances {
             each.push(judge.judge(&instance));
             drop(instance);
-            if each.len() % TURN == 0 {
+            if each.len().is_multiple_of(TURN) {
                 // Other requests of this worker have their turn.
                 tokio::task::yield_now().await;
             }

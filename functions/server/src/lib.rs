@@ -11,7 +11,7 @@ use std::{
 };
 
 use anyhow::Context;
-use axum::Router;
+use axum::{Router, serve::ListenerExt};
 use oms_core::{Registry, config::Source};
 use oms_edge::{Edge, EdgeConfig};
 use oms_event_relay::RelayConfig;
@@ -157,6 +157,12 @@ async fn listen(host: IpAddr, port: u16, setting: &str) -> anyhow::Result<TcpLis
 
 async fn run(listener: TcpListener, router: Router, stopped: watch::Receiver<bool>) {
     let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    // Else the second message of a stream waits until the first one is acknowledged, up to 40 ms.
+    let listener = listener.tap_io(|stream| {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "a connection keeps its delay");
+        }
+    });
     if let Err(error) = axum::serve(listener, service).with_graceful_shutdown(until(stopped)).await {
         tracing::error!(%error, "a listener ended");
     }

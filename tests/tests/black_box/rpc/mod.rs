@@ -11,6 +11,7 @@ mod reads;
 mod shapes;
 mod transport;
 mod validation;
+mod watch;
 mod wire;
 
 use oms_proto::client::{

@@ -27,6 +27,7 @@ mod settings;
 mod tcp_proxy;
 mod token;
 mod wait;
+mod watcher;
 
 pub use app::App;
 pub use aws::Aws;
@@ -43,3 +44,4 @@ pub use settings::Settings;
 pub use tcp_proxy::TcpProxy;
 pub use token::Token;
 pub use wait::{until, until_within};
+pub use watcher::Watcher;

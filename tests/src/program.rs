@@ -83,6 +83,15 @@ impl Program {
         assert!(done.success());
     }
 
+    /// How much memory it has.
+    #[must_use]
+    pub fn resident_bytes(&self) -> usize {
+        let id = self.child.id().expect("it runs").to_string();
+        let output = std::process::Command::new("ps").args(["-o", "rss=", "-p", &id]).output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        text.trim().parse::<usize>().unwrap_or_else(|error| panic!("{error}: {text:?}")) * 1_024
+    }
+
     /// Ends it at once and without a word, as a crash would.
     pub async fn kill(mut self) {
         self.child.kill().await.unwrap();

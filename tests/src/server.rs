@@ -56,6 +56,12 @@ impl Server {
         self.program.stdout()
     }
 
+    /// How much memory it has.
+    #[must_use]
+    pub fn resident_bytes(&self) -> usize {
+        self.program.resident_bytes()
+    }
+
     /// Asks it to end.
     pub fn terminate(&self) {
         self.program.terminate();

@@ -14,4 +14,5 @@ mod publishers;
 mod random;
 #[cfg(test)]
 mod seen;
+#[cfg(test)]
 mod watch;

@@ -1,6 +1,8 @@
 //! Watching over gRPC: where streams start, what they show, how they end, and what they cost.
 
 mod changes;
+mod ends;
+mod filters;
 mod slow;
 mod tokens;
 mod told;

@@ -140,12 +140,13 @@ impl Entity {
 
     /// A change that makes a new version: it says which.
     fn change(&self, version: i64, random: &mut Random) -> Value {
-        match random.below(5) {
+        match random.below(6) {
             0 => json!({"displayName": format!("after {version}")}),
             1 => json!({"tags": [format!("v{version}"), "changed"]}),
             2 => json!({"properties": [{"name": format!("p{version}"), "dataType": "STRING"}]}),
             // Names are unique; a part of the id keeps them so.
             3 => json!({"name": format!("N{}V{version}", self.id.replace('-', ""))}),
+            4 => json!({"category": format!("v{version}")}),
             _ => json!({"description": format!("{version} {}", "x".repeat(random.below(2_000)))}),
         }
     }

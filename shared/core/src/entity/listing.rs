@@ -97,9 +97,7 @@ pub(super) fn query(
     list: &ListQuery,
     after: Option<&Position>,
 ) -> QueryBuilder<Postgres> {
-    // MATERIALIZED: every document is made once.
-    let mut sql = QueryBuilder::new("WITH found AS MATERIALIZED (SELECT ");
-    sql.push(columns.document).push("::text AS document FROM ").push(columns.from);
+    let mut sql = found(columns);
     filter(&mut sql, tenant, &list.filter);
     let column = list.sort.by.column();
     let (compare, direction) = if list.sort.descending { ("<", "DESC") } else { (">", "ASC") };
@@ -111,18 +109,8 @@ pub(super) fn query(
         };
         sql.push(", ").push_bind(after.id).push(")");
     }
-    sql.push(format!(" ORDER BY {column} {direction}, t.id {direction} LIMIT ")).push_bind(i64::from(list.limit) + 1);
-    // The rows come out of `found` in its order, which `place` keeps from there on.
-    sql.push(
-        "), numbered AS (SELECT document, row_number() OVER () AS place, \
-            sum(octet_length(document)) OVER (ROWS UNBOUNDED PRECEDING) AS bytes FROM found), \
-        page AS (SELECT * FROM numbered WHERE place = 1 OR place <= ",
-    );
-    sql.push_bind(i64::from(list.limit)).push(" AND bytes <= ").push_bind(MAX_PAGE_BYTES);
-    sql.push(
-        ") SELECT ARRAY(SELECT document FROM page ORDER BY place) AS documents, \
-            (SELECT count(*) FROM found) > (SELECT count(*) FROM page) AS has_more, ",
-    );
+    sql.push(format!(" ORDER BY {column} {direction}, t.id {direction}"));
+    first(&mut sql, i64::from(list.limit), MAX_PAGE_BYTES);
     if list.count {
         sql.push("(SELECT count(*) FROM ").push(columns.from);
         filter(&mut sql, tenant, &list.filter);
@@ -133,8 +121,76 @@ pub(super) fn query(
     sql
 }
 
+/// A step of a walk through the live types of a tenant. All conditions must hold; an empty one means all.
+pub(crate) struct WalkStep<'a> {
+    /// Above this id.
+    pub(crate) after: Uuid,
+    /// One of these.
+    pub(crate) ids: &'a [Uuid],
+    /// With one of these folded names.
+    pub(crate) names: &'a [String],
+    /// Of one of these categories.
+    pub(crate) categories: &'a [String],
+    /// With at least one of these tags.
+    pub(crate) tags: &'a [String],
+    /// The most types.
+    pub(crate) limit: i64,
+    /// The most bytes of documents, the first one apart.
+    pub(crate) bytes: i64,
+}
+
+/// Asks for the next types in the order of their ids. A condition that is not asked for is not in the text: with all of them
+/// in it, one plan for all would read the whole tenant for every page.
+pub(crate) fn walk(columns: &Columns, tenant: &TenantId, step: &WalkStep<'_>) -> QueryBuilder<Postgres> {
+    let mut sql = found(columns);
+    live(&mut sql, tenant).push(" AND t.id > ").push_bind(step.after);
+    if !step.ids.is_empty() {
+        sql.push(" AND t.id = ANY(").push_bind(step.ids.to_vec()).push(")");
+    }
+    if !step.names.is_empty() {
+        sql.push(" AND lower(t.name) = ANY(").push_bind(step.names.to_vec()).push(")");
+    }
+    if !step.categories.is_empty() {
+        sql.push(" AND t.category = ANY(").push_bind(step.categories.to_vec()).push(")");
+    }
+    if !step.tags.is_empty() {
+        sql.push(" AND t.tags && ").push_bind(step.tags.to_vec());
+    }
+    sql.push(" ORDER BY t.id");
+    first(&mut sql, step.limit, step.bytes);
+    sql.push("NULL::bigint AS total");
+    sql
+}
+
+/// Begins with the documents that are found. Each is made once: MATERIALIZED.
+fn found(columns: &Columns) -> QueryBuilder<Postgres> {
+    let mut sql = QueryBuilder::new("WITH found AS MATERIALIZED (SELECT ");
+    sql.push(columns.document).push("::text AS document FROM ").push(columns.from);
+    sql
+}
+
+/// Ends what is found with the first ones, one more than asked for, and goes on to what the page has of them.
+fn first(sql: &mut QueryBuilder<Postgres>, limit: i64, bytes: i64) {
+    sql.push(" LIMIT ").push_bind(limit + 1);
+    // The rows come out of `found` in its order, which `place` keeps from there on.
+    sql.push(
+        "), numbered AS (SELECT document, row_number() OVER () AS place, \
+            sum(octet_length(document)) OVER (ROWS UNBOUNDED PRECEDING) AS bytes FROM found), \
+        page AS (SELECT * FROM numbered WHERE place = 1 OR place <= ",
+    );
+    sql.push_bind(limit).push(" AND bytes <= ").push_bind(bytes);
+    sql.push(
+        ") SELECT ARRAY(SELECT document FROM page ORDER BY place) AS documents, \
+            (SELECT count(*) FROM found) > (SELECT count(*) FROM page) AS has_more, ",
+    );
+}
+
+fn live<'a>(sql: &'a mut QueryBuilder<Postgres>, tenant: &TenantId) -> &'a mut QueryBuilder<Postgres> {
+    sql.push(" WHERE t.tenant_id = ").push_bind(tenant.as_str().to_owned()).push(" AND NOT t.is_deleted")
+}
+
 fn filter(sql: &mut QueryBuilder<Postgres>, tenant: &TenantId, filter: &Filter) {
-    sql.push(" WHERE t.tenant_id = ").push_bind(tenant.as_str().to_owned()).push(" AND NOT t.is_deleted");
+    live(sql, tenant);
     if let Some(category) = &filter.category {
         sql.push(" AND t.category = ").push_bind(category.clone());
     }

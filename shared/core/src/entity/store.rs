@@ -33,10 +33,6 @@ pub trait Store: Entity {
         names: &[String],
     ) -> impl Future<Output = sqlx::Result<Vec<Option<String>>>> + Send;
 
-    /// The next live types that are wanted, in the order of their ids.
-    fn walk(db: &Database, tenant: &TenantId, step: &WalkStep<'_>)
-    -> impl Future<Output = sqlx::Result<Walked>> + Send;
-
     /// The type as its last version has it, deleted or not; by name the live one, else the one deleted last.
     fn fetch_latest(
         db: &Database,
@@ -57,31 +53,6 @@ pub trait Store: Entity {
         tenant: &TenantId,
         names: &[String],
     ) -> impl Future<Output = sqlx::Result<Vec<(String, Uuid)>>> + Send;
-}
-
-/// A step of a walk through the live types of a tenant. All conditions must hold; none in place of one means all.
-pub struct WalkStep<'a> {
-    /// Above this id.
-    pub after: Uuid,
-    /// One of these.
-    pub ids: Option<&'a [Uuid]>,
-    /// With one of these folded names.
-    pub names: Option<&'a [String]>,
-    /// Of one of these categories.
-    pub categories: Option<&'a [String]>,
-    /// With at least one of these tags.
-    pub tags: Option<&'a [String]>,
-    /// The most types.
-    pub limit: i64,
-    /// The most bytes of documents, the first one apart.
-    pub bytes: i64,
-}
-
-/// What a step came by.
-pub struct Walked {
-    pub documents: Vec<String>,
-    /// Whether there are more.
-    pub has_more: bool,
 }
 
 /// The last version of a type.

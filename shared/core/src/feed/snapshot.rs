@@ -20,7 +20,10 @@ use super::{
 };
 use crate::{
     context::Context,
-    entity::store::{Store as _, WalkStep, Walked},
+    entity::{
+        Store as _,
+        listing::{self, ListRow, WalkStep},
+    },
     error::{Error, Kind, Result},
     event_log::Snapshot,
     link_type::{LinkType, LinkTypes},
@@ -225,24 +228,22 @@ impl Shown {
 
 impl Watch {
     /// The types that come next in a snapshot.
-    async fn walk(&self, place: SnapshotPlace) -> Result<Walked> {
-        fn some<T>(wanted: &[T]) -> Option<&[T]> {
-            Some(wanted).filter(|wanted| !wanted.is_empty())
-        }
+    async fn walk(&self, place: SnapshotPlace) -> Result<ListRow> {
         let step = WalkStep {
             after: place.after,
-            ids: some(&self.filter.entities),
-            names: some(&self.filter.names),
-            categories: some(&self.filter.categories),
-            tags: some(&self.filter.tags),
+            ids: &self.filter.entities,
+            names: &self.filter.names,
+            categories: &self.filter.categories,
+            tags: &self.filter.tags,
             limit: PAGE_TYPES,
             bytes: PAGE_BYTES,
         };
-        let (db, tenant) = (&self.feed.db, &self.signer.tenant);
-        Ok(match place.kind {
-            Kind::ObjectType => ObjectType::walk(db, tenant, &step).await?,
-            Kind::LinkType => LinkType::walk(db, tenant, &step).await?,
-        })
+        let columns = match place.kind {
+            Kind::ObjectType => ObjectType::COLUMNS,
+            Kind::LinkType => LinkType::COLUMNS,
+        };
+        let mut query = listing::walk(&columns, &self.signer.tenant, &step);
+        Ok(query.build_query_as().fetch_one(&self.feed.db).await?)
     }
 
     /// Resumes within a snapshot, with what changed since then to come after it.

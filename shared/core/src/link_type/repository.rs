@@ -7,7 +7,7 @@ use crate::{
     entity::{
         listing::{Columns, ListRow, MAX_PAGE_BYTES},
         statement::{Outcome, Statement, write_statement},
-        store::{LatestState, Store, WalkStep, Walked},
+        store::{LatestState, Store},
     },
     id::TenantId,
     name::TypeKey,
@@ -76,40 +76,6 @@ impl Store for LinkType {
             MAX_PAGE_BYTES,
         )
         .fetch_all(db)
-        .await
-    }
-
-    async fn walk(db: &Database, tenant: &TenantId, step: &WalkStep<'_>) -> sqlx::Result<Walked> {
-        // Conditions that are not there fall away when it is planned, and what is left is one scan of an index.
-        sqlx::query_as!(
-            Walked,
-            r#"WITH found AS MATERIALIZED (
-                SELECT t.id, link_type_document(t, s.name, g.name, references_of($1, t.id))::text AS document
-                FROM link_types t
-                JOIN object_types s ON s.tenant_id = $1 AND s.id = t.source_object_type_id
-                JOIN object_types g ON g.tenant_id = $1 AND g.id = t.target_object_type_id
-                WHERE t.tenant_id = $1 AND NOT t.is_deleted AND t.id > $2 AND ($3::uuid[] IS NULL OR t.id = ANY($3))
-                    AND ($4::text[] IS NULL OR lower(t.name) = ANY($4)) AND ($5::text[] IS NULL OR t.category = ANY($5))
-                    AND ($6::text[] IS NULL OR t.tags && $6)
-                ORDER BY t.id LIMIT $7::bigint + 1
-            ), sized AS (
-                SELECT document, row_number() OVER so_far AS place, sum(octet_length(document)) OVER so_far AS bytes
-                FROM found WINDOW so_far AS (ORDER BY id ROWS UNBOUNDED PRECEDING)
-            ), page AS (
-                SELECT * FROM sized WHERE place = 1 OR (place <= $7 AND bytes <= $8)
-            )
-            SELECT ARRAY(SELECT document FROM page ORDER BY place) AS "documents!",
-                (SELECT count(*) FROM found) > (SELECT count(*) FROM page) AS "has_more!""#,
-            tenant.as_str(),
-            step.after,
-            step.ids,
-            step.names,
-            step.categories,
-            step.tags,
-            step.limit,
-            step.bytes,
-        )
-        .fetch_one(db)
         .await
     }
 

@@ -1,5 +1,7 @@
 //! Those who read slowly, or not at all.
 
+use std::time::{Duration, Instant};
+
 use futures::future::join_all;
 use oms_proto::client::{WatchObjectTypesRequest, object_type_change, object_type_event::Event};
 use oms_tests::{Client, Database, Server, Settings, Token, Watcher, samples, until};
@@ -59,8 +61,14 @@ async fn nothing_piles_up_for_who_does_not_read_and_nothing_is_lost_either() {
         }
         bytes
     };
-    // Who reads is not held up by those who do not.
-    let ((), bytes) = tokio::join!(write(&editor), reading);
+    let writing = async {
+        write(&editor).await;
+        Instant::now()
+    };
+    let (written, bytes) = tokio::join!(writing, reading);
+    // Who reads is not held up by those who do not, nor by a network that waits for more to send together: 40 ms each time
+    // that a window is full would be a quarter of a minute.
+    assert!(written.elapsed() < Duration::from_secs(10), "{:?} after the last change", written.elapsed());
     let grown = server.resident_bytes().saturating_sub(before);
     println!("{WATCHERS} who do not read {bytes} bytes each: the server grew by {grown}");
     // All share a window of the newest events, of 32 MiB.

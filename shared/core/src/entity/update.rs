@@ -101,6 +101,9 @@ impl<E: Store> Service<E> {
         let base = Self::parse(&document)?;
         match expected {
             Some(expected) if base.stamp().version != expected => {
+                // Whoever reads it again must not get the old one: the cache may never have learned of a write whose process
+                // was killed.
+                self.keep(context, &base, &document, None).await;
                 Err(Error::VersionConflict { expected, actual: base.stamp().version })
             }
             _ => Ok(base),

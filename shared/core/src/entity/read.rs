@@ -26,9 +26,6 @@ use crate::{
 /// The most instances of one validation.
 pub const MAX_INSTANCES: usize = 1_000;
 
-/// From this many instances on, they are judged beside the async workers.
-const MANY_INSTANCES: usize = 100;
-
 /// So many instances are read and judged in one turn of a worker: well below a millisecond for usual ones.
 const TURN: usize = 16;
 
@@ -233,12 +230,7 @@ impl<E: Store> Service<E> {
                 faults: vec![Fault::at("/instances", kind)],
             });
         }
-        let entity = self.judging(context, key, version).await?;
-        if instances.len() <= MANY_INSTANCES {
-            return Ok(judge(&entity, &instances));
-        }
-        // Up to a body full of texts against patterns would hold up every other request of this worker.
-        tokio::task::spawn_blocking(move || judge(&entity, &instances)).await.map_err(Error::internal)
+        self.validate_each(context, key, version, &mut instances.into_iter()).await
     }
 
     /// The same for instances that are read one by one: each is gone before the next is made, which costs far less than to
@@ -251,7 +243,10 @@ impl<E: Store> Service<E> {
         instances: &mut (impl Iterator<Item = Value> + Send),
     ) -> Result<Verdicts> {
         context.require(E::RIGHTS.read)?;
-        let entity = self.judging(context, key, version).await?;
+        let entity = match version {
+            None => self.find(context, key).await?,
+            Some(version) => self.version_of(context, key, version).await?.snapshot,
+        };
         let mut judge = Judge::new(&entity);
         let mut each = Vec::new();
         for instance in instances {
@@ -263,14 +258,6 @@ impl<E: Store> Service<E> {
             }
         }
         Ok(Verdicts { each, truncated: judge.truncated })
-    }
-
-    /// The type to judge by.
-    async fn judging(&self, context: &Context, key: &TypeKey, version: Option<i32>) -> Result<E> {
-        match version {
-            None => self.find(context, key).await,
-            Some(version) => Ok(self.version_of(context, key, version).await?.snapshot),
-        }
     }
 
     /// The types that an earlier, identical request wrote, as it left them.
@@ -286,12 +273,6 @@ pub(super) fn check_limit(limit: u32) -> Result<()> {
         return Ok(());
     }
     Err(parameter("limit", FaultKind::Malformed { expected: "a whole number from 1 to 200" }))
-}
-
-fn judge<E: Entity>(entity: &E, instances: &[Value]) -> Verdicts {
-    let mut judge = Judge::new(entity);
-    let each = instances.iter().map(|instance| judge.judge(instance)).collect();
-    Verdicts { each, truncated: judge.truncated }
 }
 
 /// Judges one instance after another, as long as there is room for faults.

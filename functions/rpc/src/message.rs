@@ -20,53 +20,47 @@ use serde_json::{Map, Number, Value};
 /// is three of them, and the innermost property is 20 levels deep in an event.
 const MAX_DEPTH: usize = 24;
 
+/// A message of a type: the fields that both kinds have, and those of one kind alone.
+macro_rules! shown {
+    ($Message:ident, $entity:ident { $($own:ident: $value:expr,)* }) => {{
+        let Definition { name, display_name, description, category, tags, metadata, .. } = &$entity.definition;
+        pb::$Message {
+            id: $entity.id.0.to_string(),
+            name: name.to_string(),
+            display_name: display_name.clone(),
+            description: description.clone().unwrap_or_default(),
+            properties: properties(&$entity.definition.properties, &$entity.definition.references),
+            metadata: texts(metadata),
+            version: $entity.stamp.version,
+            created_at: Timestamp::from($entity.stamp.created_at).into(),
+            updated_at: Timestamp::from($entity.stamp.updated_at).into(),
+            category: category.clone(),
+            tags: tags.clone(),
+            base_datasets: datasets(&$entity.definition),
+            created_by: $entity.stamp.created_by.clone(),
+            updated_by: $entity.stamp.updated_by.clone(),
+            metadata_values: fields(metadata).into(),
+            $($own: $value,)*
+            ..pb::$Message::default()
+        }
+    }};
+}
+
 pub(crate) fn object_type(entity: &ObjectType) -> pb::ObjectType {
-    let Definition { name, display_name, description, category, tags, metadata, .. } = &entity.definition;
-    pb::ObjectType {
-        id: entity.id.0.to_string(),
-        name: name.to_string(),
-        display_name: display_name.clone(),
-        description: description.clone().unwrap_or_default(),
-        properties: properties(&entity.definition.properties, &entity.definition.references),
-        metadata: texts(metadata),
-        version: entity.stamp.version,
-        created_at: Timestamp::from(entity.stamp.created_at).into(),
-        updated_at: Timestamp::from(entity.stamp.updated_at).into(),
-        category: category.clone(),
-        tags: tags.clone(),
-        base_datasets: datasets(&entity.definition),
-        created_by: entity.stamp.created_by.clone(),
-        updated_by: entity.stamp.updated_by.clone(),
-        metadata_values: fields(metadata).into(),
-        ..pb::ObjectType::default()
-    }
+    shown!(ObjectType, entity {})
 }
 
 pub(crate) fn link_type(entity: &LinkType) -> pb::LinkType {
-    let Definition { name, display_name, description, category, tags, metadata, .. } = &entity.definition;
-    pb::LinkType {
-        id: entity.id.0.to_string(),
-        name: name.to_string(),
-        display_name: display_name.clone(),
-        description: description.clone().unwrap_or_default(),
-        properties: properties(&entity.definition.properties, &entity.definition.references),
-        metadata: texts(metadata),
-        version: entity.stamp.version,
-        created_at: Timestamp::from(entity.stamp.created_at).into(),
-        updated_at: Timestamp::from(entity.stamp.updated_at).into(),
-        category: category.clone(),
-        tags: tags.clone(),
-        base_datasets: datasets(&entity.definition),
-        created_by: entity.stamp.created_by.clone(),
-        updated_by: entity.stamp.updated_by.clone(),
-        metadata_values: fields(metadata).into(),
-        source: entity.ends.source.name.clone(),
-        source_object_type_id: entity.ends.source.id.0.to_string(),
-        target: entity.ends.target.name.clone(),
-        target_object_type_id: entity.ends.target.id.0.to_string(),
-        cardinality: cardinality(entity.ends.cardinality),
-        ..pb::LinkType::default()
-    }
+    shown!(
+        LinkType,
+        entity {
+            source: entity.ends.source.name.clone(),
+            source_object_type_id: entity.ends.source.id.0.to_string(),
+            target: entity.ends.target.name.clone(),
+            target_object_type_id: entity.ends.target.id.0.to_string(),
+            cardinality: cardinality(entity.ends.cardinality),
+        }
+    )
 }
 
 fn datasets(definition: &Definition) -> Vec<pb::DatasetReference> {

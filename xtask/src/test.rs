@@ -27,7 +27,7 @@ pub fn test(tests: &Tests) -> Result<ExitCode> {
     install::clients(&root)?;
     install::python_clients(&root)?;
     // The black-box tests run the finished programs, which `cargo test` alone does not build.
-    if !interrupt::run(workspace::cargo(&root).args(["build", "--workspace", "--bins"]))?.success() {
+    if !interrupt::run(workspace::cargo(&root).args(["build", "--workspace", "--bins", "--examples"]))?.success() {
         bail!("the workspace does not compile; mend the errors above, then run this again");
     }
     let (postgres, redis) = (Postgres::temporary()?, Redis::temporary()?);

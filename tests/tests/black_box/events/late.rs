@@ -1,22 +1,9 @@
 //! A transaction that stays open while others commit.
 
-use oms_tests::{Server, Topic, samples};
+use oms_tests::{HeldWrite, Server, Topic, samples};
 use serde_json::{Value, json};
-use sqlx::{Connection, PgConnection};
 
 use super::{database, positions};
-
-/// Makes the write of a type with this name wait, after its outbox row was inserted, as long as the lock is held.
-const HOLD: &str = "
-    CREATE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql AS $$
-    BEGIN
-        PERFORM pg_advisory_xact_lock(4711);
-        RETURN NULL;
-    END
-    $$;
-    CREATE TRIGGER hold AFTER INSERT ON outbox FOR EACH ROW
-        WHEN (NEW.document::text LIKE '%\"Late\"%') EXECUTE FUNCTION hold();
-    SELECT pg_advisory_lock(4711)";
 
 fn names(events: &[Value]) -> Vec<&str> {
     events.iter().map(|event| event["data"]["objectType"]["name"].as_str().unwrap()).collect()
@@ -28,17 +15,12 @@ async fn what_commits_late_is_seen_by_the_feed_by_those_who_watch_and_in_kafka()
     let topic = Topic::create(4).await;
     let server = Server::start(&topic.settings(settings)).await;
     let editor = server.client("editor");
-    let mut holding = PgConnection::connect(&database.url()).await.unwrap();
-    sqlx::raw_sql(HOLD).execute(&mut holding).await.unwrap();
+    let mut held = HeldWrite::prepare(&database).await;
     let mut stream = editor.get("events").stream().await;
 
     let late = editor.clone();
     let late = tokio::spawn(async move { late.post("object-types", &samples::object_type("Late")).expect(201).await });
-    oms_tests::until("the late write does not wait", async || {
-        let waits = "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND objid = 4711)";
-        sqlx::query_scalar::<_, bool>(waits).fetch_one(&mut holding).await.unwrap().then_some(())
-    })
-    .await;
+    held.until_it_waits().await;
     for name in ["A", "B", "C"] {
         editor.post("object-types", &samples::object_type(name)).expect(201).await;
     }
@@ -49,7 +31,7 @@ async fn what_commits_late_is_seen_by_the_feed_by_those_who_watch_and_in_kafka()
     assert_eq!(topic.wait_for(3).await.len(), 3);
     assert!(!late.is_finished());
 
-    sqlx::query("SELECT pg_advisory_unlock(4711)").execute(&mut holding).await.unwrap();
+    held.release().await;
     let id = late.await.unwrap()["id"].clone();
     let token = page["page"]["resumeToken"].as_str().unwrap();
     let rest = editor.get(&format!("events?after={token}")).expect(200).await;

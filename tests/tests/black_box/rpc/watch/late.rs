@@ -1,22 +1,9 @@
 //! A transaction that stays open while others commit.
 
 use oms_proto::client::{WatchObjectTypesRequest, object_type_event::Event};
-use oms_tests::{Database, Server, Settings, Watcher, samples, until};
-use sqlx::{Connection, PgConnection};
+use oms_tests::{Database, HeldWrite, Server, Settings, Watcher, samples};
 
 use super::told::{after, from_snapshot, take, told, watch};
-
-/// Makes the write of a type with this name wait, after its outbox row was inserted, as long as the lock is held.
-const HOLD: &str = "
-    CREATE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql AS $$
-    BEGIN
-        PERFORM pg_advisory_xact_lock(4711);
-        RETURN NULL;
-    END
-    $$;
-    CREATE TRIGGER hold AFTER INSERT ON outbox FOR EACH ROW
-        WHEN (NEW.document::text LIKE '%\"Late\"%') EXECUTE FUNCTION hold();
-    SELECT pg_advisory_lock(4711)";
 
 /// The next message, and its place in the log.
 async fn placed(watcher: &mut Watcher) -> (String, i64) {
@@ -31,18 +18,13 @@ async fn what_commits_late_is_not_skipped() {
     let database = Database::create().await;
     let server = Server::start(&Settings::for_database(&database)).await;
     let (editor, grpc) = (server.client("editor"), server.grpc());
-    let mut holding = PgConnection::connect(&database.url()).await.unwrap();
-    sqlx::raw_sql(HOLD).execute(&mut holding).await.unwrap();
+    let mut held = HeldWrite::prepare(&database).await;
     let mut from_now = watch(&grpc, WatchObjectTypesRequest::default()).await;
     assert_eq!(take(&mut from_now, 1).await, ["opened"]);
 
     let late = editor.clone();
     let late = tokio::spawn(async move { late.post("object-types", &samples::object_type("Late")).expect(201).await });
-    until("the late write does not wait", async || {
-        let waits = "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND objid = 4711)";
-        sqlx::query_scalar::<_, bool>(waits).fetch_one(&mut holding).await.unwrap().then_some(())
-    })
-    .await;
+    held.until_it_waits().await;
     for name in ["A", "B", "C"] {
         editor.post("object-types", &samples::object_type(name)).expect(201).await;
     }
@@ -56,7 +38,7 @@ async fn what_commits_late_is_not_skipped() {
     let complete = with_snapshot.last_token().to_owned();
     assert!(!late.is_finished());
 
-    sqlx::query("SELECT pg_advisory_unlock(4711)").execute(&mut holding).await.unwrap();
+    held.release().await;
     late.await.unwrap();
     let expected = ("created Late v1".to_owned(), 4);
     for watcher in [&mut from_now, &mut with_snapshot] {

@@ -45,8 +45,7 @@ async fn every_change_is_seen_once_and_in_order_whatever_is_killed() {
     let kills = number("OMS_FAULTS_KILLS").unwrap_or(KILLS).max(WITHIN_SNAPSHOTS[2] + 1);
     let mut random = Random::new(seed);
     let database = Database::create().await;
-    // What a kill keeps from the cache, the publisher repeats, which is not at work here: the cache forgets it soon.
-    let settings = Settings::for_database(&database).set("EVENT_STREAM_SECONDS", 3).set("CACHE_TTL_MS", 1_000);
+    let settings = Settings::for_database(&database).set("EVENT_STREAM_SECONDS", 3);
     let writer = Server::start(&settings).await;
     let editor = writer.client("editor");
     let ontology = Arc::new(Ontology::create(&editor, OBJECT_TYPES, 0).await);

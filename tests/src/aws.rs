@@ -25,6 +25,7 @@ const HIDDEN: i32 = 43_200;
 pub struct Aws {
     endpoint: String,
     sqs: aws_sdk_sqs::Client,
+    dynamodb: aws_sdk_dynamodb::Client,
     bus: String,
     table: String,
     target: String,
@@ -51,13 +52,15 @@ impl Aws {
         let target = queue(&sqs, &format!("target-{suffix}")).await;
         let (bus, table) = (format!("bus-{suffix}"), format!("marks-{suffix}"));
         make_bus(&config, &bus, &arn(&sqs, &target).await).await;
-        make_table(&config, &table).await;
+        let dynamodb = aws_sdk_dynamodb::Client::new(&config);
+        make_table(&dynamodb, &table).await;
         Self {
             endpoint: endpoint.to_owned(),
             target,
             dead_letters: queue(&sqs, &format!("dead-letters-{suffix}")).await,
             fifo: fifo_queue(&sqs, &format!("events-{suffix}.fifo")).await,
             sqs,
+            dynamodb,
             bus,
             table,
         }
@@ -138,6 +141,16 @@ impl Aws {
         }
     }
 
+    /// Waits until the relay has marked what it relayed of so many entities. What comes before its mark is cut off is relayed
+    /// again.
+    pub async fn marked(&self, entities: usize) {
+        until(&format!("{entities} entities were not marked"), async || {
+            let scanned = self.dynamodb.scan().table_name(&self.table).send().await.unwrap();
+            (scanned.items().len() == entities).then_some(())
+        })
+        .await;
+    }
+
     /// How many messages wait in a queue to be taken.
     pub async fn waiting(&self, queue: &str) -> usize {
         let name = QueueAttributeName::ApproximateNumberOfMessages;
@@ -182,8 +195,7 @@ async fn make_bus(config: &SdkConfig, name: &str, queue_arn: &str) {
     client.put_targets().rule(rule).event_bus_name(name).targets(target).send().await.unwrap();
 }
 
-async fn make_table(config: &SdkConfig, name: &str) {
-    let client = aws_sdk_dynamodb::Client::new(config);
+async fn make_table(client: &aws_sdk_dynamodb::Client, name: &str) {
     let key = "entity";
     let attribute =
         AttributeDefinition::builder().attribute_name(key).attribute_type(ScalarAttributeType::S).build().unwrap();

@@ -73,6 +73,7 @@ async fn while_aws_is_cut_off_events_wait_and_writes_do_not() {
     let editor = server.client("editor");
     editor.post("object-types", &samples::object_type("Order")).expect(201).await;
     aws.take_all(aws.target(), 1).await;
+    aws.marked(1).await;
     proxy.cut();
     for version in 1..=10 {
         editor.patch("object-types/Order", version, &json!({"description": version.to_string()})).expect(200).await;

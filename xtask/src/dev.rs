@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::environment::{Environment, Services, answers, get};
+use crate::environment::{Environment, Services, Wanted, answers, get};
 use crate::process::Started;
 use crate::services::{KAFKA, log_tail};
 use crate::state::{Dev, Run};
@@ -21,19 +21,19 @@ const GRPC_PORT: u16 = 9090;
 const METRICS_PORT: u16 = 9091;
 const TOKEN_LIFETIME: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
-/// Brings everything up, with `kafka` Apache Kafka too, shows the server's log, and tears everything down on Ctrl-C.
-pub fn dev(kafka: bool) -> Result<()> {
+/// Brings everything up, shows the server's log, and tears everything down on Ctrl-C.
+pub fn dev(wanted: Wanted) -> Result<()> {
     let environment = Environment::open("dev")?;
     let lock = environment.state.lock()?;
     environment.refuse_when_running()?;
-    let (dev, mut server) = start(&environment, kafka, None)?;
+    let (dev, mut server) = start(&environment, wanted, None)?;
     drop(lock);
     announce(&dev, "Ctrl-C ends it.");
     environment.stop_after(&mut server)
 }
 
-/// Brings everything up in the background, with `kafka` Apache Kafka too, and returns once the server is ready.
-pub fn up(mut kafka: bool) -> Result<()> {
+/// Brings everything up in the background, and returns once the server is ready.
+pub fn up(mut wanted: Wanted) -> Result<()> {
     let environment = Environment::open("up")?;
     let _lock = environment.state.lock()?;
     if let Some(run) = environment.running()? {
@@ -41,8 +41,10 @@ pub fn up(mut kafka: bool) -> Result<()> {
             && let Some(dev) = environment.state.dev()?
             && answers(&format!("{}/health/ready", dev.http_url))
         {
-            if kafka && !runs_kafka(&run) {
-                bail!("it is up already, without Apache Kafka; run `cargo xtask down` first, then this again");
+            let missing =
+                [(wanted.kafka && !runs_kafka(&run), "Apache Kafka"), (wanted.docker && !run.containers, "containers")];
+            if let Some((_, what)) = missing.into_iter().find(|(missing, _)| *missing) {
+                bail!("it is up already, without {what}; run `cargo xtask down` first, then this again");
             }
             announce(&dev, "It was up already; `cargo xtask down` and `up` start the current code.");
             return Ok(());
@@ -53,17 +55,19 @@ pub fn up(mut kafka: bool) -> Result<()> {
         }
         eprintln!("Parts of the environment have died: starting it anew");
         // Events that wait for Apache Kafka must not go into a mock cluster that forgets them.
-        kafka |= runs_kafka(&run);
+        wanted.kafka |= runs_kafka(&run);
+        // Its data is there.
+        wanted.docker |= run.containers;
         environment.stop()?;
     }
-    let (dev, _server) = start(&environment, kafka, Some("server.log"))?;
+    let (dev, _server) = start(&environment, wanted, Some("server.log"))?;
     announce(&dev, "`cargo xtask down` ends it; the logs are in .oms.");
     Ok(())
 }
 
 /// Whether Apache Kafka is, or was, part of it.
 fn runs_kafka(run: &Run) -> bool {
-    run.processes.iter().any(|process| process.name == KAFKA)
+    run.containers || run.processes.iter().any(|process| process.name == KAFKA)
 }
 
 /// Ends the environment of `dev`, `up` or `lambda`. `purge` removes its data too.
@@ -77,17 +81,17 @@ pub fn down(purge: bool) -> Result<()> {
         println!("Stopped {}.", stopped.join(", "));
     }
     if purge {
-        environment.state.purge()?;
+        environment.purge()?;
         println!("Removed the development data.");
     }
     Ok(())
 }
 
 /// Starts the services and the server; what was started is ended again when something fails.
-fn start(environment: &Environment, kafka: bool, log: Option<&str>) -> Result<(Dev, Child)> {
+fn start(environment: &Environment, wanted: Wanted, log: Option<&str>) -> Result<(Dev, Child)> {
     // What a crash of the machine left in the records.
     environment.stop()?;
-    let started = environment.start_services(kafka).and_then(|services| start_server(environment, &services, log));
+    let started = environment.start_services(wanted).and_then(|services| start_server(environment, &services, log));
     if started.is_err() {
         environment.stop().context("and what was started could not be ended; run `cargo xtask down`")?;
     }

@@ -8,8 +8,10 @@ use anyhow::{Context as _, Result, bail};
 use nix::sys::signal::Signal;
 
 use crate::process::Started;
-use crate::services::{Account, AwsResources, Kafka, Moto, Postgres, Redis, create_folder, random_hex};
-use crate::state::{Data, Run, State};
+use crate::services::{
+    Account, AwsResources, Compose, Kafka, Moto, Outside, Postgres, Redis, create_folder, random_hex,
+};
+use crate::state::{Data, Run, State, Volumes};
 use crate::{install, interrupt, ports, token, workspace};
 
 /// Far from the ports that the packages' own services use.
@@ -29,6 +31,15 @@ pub struct Environment {
     /// Its `.oms`.
     pub state: State,
     command: &'static str,
+}
+
+/// Which services, where there is a choice.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Wanted {
+    /// Apache Kafka too; otherwise `KAFKA_BROKERS` counts, or the server plays Kafka itself.
+    pub kafka: bool,
+    /// PostgreSQL, Redis, Apache Kafka and moto as containers.
+    pub docker: bool,
 }
 
 /// Running services, as the server and the functions need to know them.
@@ -62,7 +73,8 @@ impl Environment {
 
     /// What runs of it, if anything does.
     pub fn running(&self) -> Result<Option<Run>> {
-        Ok(self.state.run()?.filter(|run| run.processes.iter().any(|process| process.is_alive())))
+        // Containers come back by themselves, after a crash of the machine too.
+        Ok(self.state.run()?.filter(|run| run.containers || run.processes.iter().any(Started::is_alive)))
     }
 
     /// Fails when the environment is up, since a foreground command could not tear down what another one uses.
@@ -76,16 +88,35 @@ impl Environment {
         Ok(())
     }
 
-    /// Installs what is missing, builds the server, starts PostgreSQL, Redis, moto and with `kafka` Apache Kafka, applies
-    /// the migrations.
-    pub fn start_services(&self, kafka: bool) -> Result<Services> {
-        install::services()?;
-        install::moto(&self.root)?;
-        if kafka {
-            install::kafka(&self.root)?;
+    /// Installs what is missing, builds the server, starts PostgreSQL, Redis, moto and perhaps Apache Kafka, applies the
+    /// migrations.
+    pub fn start_services(&self, wanted: Wanted) -> Result<Services> {
+        let docker = wanted.docker || only_docker_is_left()?;
+        if docker {
+            Compose::check()?;
+        } else {
+            install::moto(&self.root)?;
+            if wanted.kafka {
+                install::kafka(&self.root)?;
+            }
         }
         self.build_server()?;
+        let services = if docker { self.start_containers()? } else { self.start_processes(wanted.kafka)? };
+        self.state.write_aws(&services.aws)?;
+        let status = interrupt::run(services.environment_of(&mut self.server()?).arg("migrate"))?;
+        if status.code() == Some(CONFIGURATION) {
+            bail!("the configuration is wrong, see above; change these settings, then run this again");
+        }
+        if !status.success() {
+            bail!(
+                "the migrations failed (see above); mend them and run this again, \
+                 or start with an empty database after `cargo xtask down --purge`"
+            );
+        }
+        Ok(services)
+    }
 
+    fn start_processes(&self, kafka: bool) -> Result<Services> {
         let account = Account::for_postgres()?;
         let data = self.data(account.as_ref())?;
         let mut postgres =
@@ -102,27 +133,45 @@ impl Environment {
         let mut moto = Moto::development(&self.state.path("moto"), ports::free_from(MOTO_PORT)?)?;
         let recorded = moto.started().and_then(|started| self.state.record(self.command, started));
         recorded.inspect_err(|_| drop(moto.stop()))?;
-        let aws = moto.resources()?;
-        self.state.write_aws(&aws)?;
 
-        let services = Services {
+        Ok(Services {
             database_url: postgres.database_url(DATABASE),
             redis_url: redis.url(),
+            aws: moto.resources()?,
             kafka_brokers: if kafka { Some(self.start_kafka()?) } else { callers_kafka() },
-            aws,
             jwt_secret: self.state.jwt_secret()?,
+        })
+    }
+
+    fn start_containers(&self) -> Result<Services> {
+        eprintln!("Starting PostgreSQL, Redis, Apache Kafka and moto with docker compose");
+        let volumes = match self.state.volumes()? {
+            Some(volumes) => volumes,
+            None => Volumes { password: random_hex(16)? },
         };
-        let status = interrupt::run(services.environment_of(&mut self.server()?).arg("migrate"))?;
-        if status.code() == Some(CONFIGURATION) {
-            bail!("the configuration is wrong, see above; change these settings, then run this again");
-        }
-        if !status.success() {
-            bail!(
-                "the migrations failed (see above); mend them and run this again, \
-                 or start with an empty database after `cargo xtask down --purge`"
-            );
-        }
-        Ok(services)
+        self.state.write_volumes(&volumes)?;
+        let outside = Outside {
+            postgres: ports::free_from(POSTGRES_PORT)?,
+            redis: ports::free_from(REDIS_PORT)?,
+            kafka: ports::free_from(KAFKA_PORT)?,
+            moto: ports::free_from(MOTO_PORT)?,
+            password: volumes.password,
+        };
+        let compose = self.compose();
+        // What is not on record nobody would end.
+        self.state.record_containers(self.command)?;
+        compose.up(&outside)?;
+        Ok(Services {
+            database_url: outside.database_url(),
+            redis_url: outside.redis_url(),
+            aws: compose.resources(&outside)?,
+            kafka_brokers: Some(outside.kafka_brokers()),
+            jwt_secret: self.state.jwt_secret()?,
+        })
+    }
+
+    fn compose(&self) -> Compose {
+        Compose::new(self.root.clone(), self.state.unique_name())
     }
 
     fn start_kafka(&self) -> Result<String> {
@@ -171,9 +220,21 @@ impl Environment {
                 process.stop(signal)?;
                 stopped.push(process.name.clone());
             }
+            if run.containers {
+                self.compose().down(false)?;
+                stopped.push("the containers".to_owned());
+            }
         }
         self.state.forget()?;
         Ok(stopped)
+    }
+
+    /// Removes the data and the secrets of an environment that has been stopped.
+    pub fn purge(&self) -> Result<()> {
+        if self.state.volumes()?.is_some() {
+            self.compose().down(true)?;
+        }
+        self.state.purge()
     }
 
     /// Waits for a foreground process and tears the environment down, however that process ends.
@@ -240,6 +301,17 @@ impl Environment {
 
 /// What the user set for some other installation.
 const FOREIGN: [&str; 8] = ["DB_", "DATABASE_", "REDIS_", "JWT_", "AWS_", "EVENT_BUS_NAME", "RELAY_", "POKE_QUEUE_URL"];
+
+/// Installs PostgreSQL and Redis. Where neither is to be had, Docker will do.
+fn only_docker_is_left() -> Result<bool> {
+    let Err(error) = install::services() else { return Ok(false) };
+    interrupt::check()?;
+    if Compose::check().is_err() {
+        return Err(error);
+    }
+    eprintln!("{error:#}\nTaking containers instead, as `--docker` does");
+    Ok(true)
+}
 
 /// The brokers of the Kafka that the caller has.
 fn callers_kafka() -> Option<String> {

@@ -2,11 +2,13 @@
 
 mod kafka;
 mod native;
+mod prometheus;
 mod python;
 
 pub use kafka::kafka;
 pub use native::build_tools;
-pub use python::{moto, python_clients};
+pub use prometheus::promtool;
+pub use python::{cross_compiler, infra_tools, moto, python_clients, sam};
 
 use std::fs;
 use std::path::{Path, PathBuf};

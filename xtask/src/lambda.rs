@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use serde::Deserialize;
 
-use crate::environment::{Environment, Services};
+use crate::environment::{Environment, Services, Wanted};
 use crate::state::Dev;
 use crate::{dev, install, interrupt, ports, wait, workspace};
 
@@ -53,7 +53,7 @@ fn start(environment: &Environment, kafka: bool) -> Result<Child> {
     if !interrupt::run(&mut build)?.success() {
         bail!("a function does not compile; mend the errors above, then run this again");
     }
-    let mut services = environment.start_services(kafka)?;
+    let mut services = environment.start_services(Wanted { kafka, docker: false })?;
     let port = ports::free_from(PORT)?;
     let url = format!("http://127.0.0.1:{port}");
     // Before the functions, which have to be told where its Kafka is.

@@ -4,9 +4,12 @@
 
 #![expect(clippy::print_stdout, reason = "a command line tool answers on stdout")]
 
+pub mod baseline;
 pub mod bench;
+pub mod deploy;
 pub mod dev;
 pub mod environment;
+pub mod functions;
 pub mod import;
 pub mod install;
 pub mod interrupt;

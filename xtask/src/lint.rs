@@ -8,6 +8,14 @@ use anyhow::{Context as _, Result, bail};
 use crate::services::Postgres;
 use crate::{install, interrupt, workspace};
 
+pub mod containers;
+mod infrastructure;
+mod migrations;
+
+pub use infrastructure::templates;
+pub use migrations::migrations;
+pub(crate) use migrations::{Migration, checksum};
+
 const SQLX_VERSION: &str = "^0.9";
 const DENY_VERSION: &str = "^0.20";
 const DATABASE: &str = "oms";
@@ -46,7 +54,7 @@ type Check = fn(&Path) -> Result<bool>;
 pub fn lint() -> Result<()> {
     let root = workspace::root()?;
     install::build_tools()?;
-    let lints: [(&str, &str, Check); 5] = [
+    let lints: [(&str, &str, Check); 8] = [
         ("formatting", "cargo fmt --all", |root| runs(workspace::cargo(root).args(["fmt", "--all", "--check"]))),
         ("clippy", "cargo clippy --workspace --all-targets --fix, then mend the rest by hand", |root| {
             runs(workspace::cargo(root).args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))
@@ -55,6 +63,13 @@ pub fn lint() -> Result<()> {
         ("protobuf", PROTOBUF_REPAIR, |root| {
             install::clients(root)?;
             protobuf(root, &root.join("proto"))
+        }),
+        ("migrations", "see migrations/README.md", |root| migrations(root, &root.join("migrations"))),
+        ("templates", "mend infra/; what is meant to be so is excused next to the resource, with a reason", |root| {
+            templates(root, &root.join("infra"))
+        }),
+        ("containers", "mend what is named; what is meant to be so is excused next to it, with a reason", |root| {
+            containers::containers(root, &root.join("infra"))
         }),
         ("dependencies", "change the dependency, or argue for it in deny.toml", deny),
     ];

@@ -8,13 +8,15 @@ use std::time::Duration;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
+use xtask::deploy::{self, Deployment};
+use xtask::environment::Wanted;
 use xtask::interrupt::{self, Interrupted};
 use xtask::redrive::{self, PLACES, Redrive};
 use xtask::state::State;
 use xtask::test::{self, Tests};
 use xtask::token::{self, ROLES, Subject};
 use xtask::watch::{self, Watch};
-use xtask::{bench, dev, import, lambda, lint, workspace};
+use xtask::{baseline, bench, dev, functions, import, lambda, lint, workspace};
 
 /// The developer tool of OMS. It says what it installs, and touches nothing that it did not make.
 #[derive(Parser)]
@@ -27,17 +29,9 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Task {
     /// Bring everything up in the foreground; Ctrl-C tears it down
-    Dev {
-        /// Run Apache Kafka too; otherwise KAFKA_BROKERS counts, or the server plays Kafka itself
-        #[arg(long)]
-        kafka: bool,
-    },
+    Dev(Services),
     /// Bring everything up in the background and write .oms/dev.json
-    Up {
-        /// Run Apache Kafka too; otherwise KAFKA_BROKERS counts, or the server plays Kafka itself
-        #[arg(long)]
-        kafka: bool,
-    },
+    Up(Services),
     /// End what `up`, `dev` or `lambda` started
     Down {
         /// Also remove the development data and secrets
@@ -103,10 +97,18 @@ enum Task {
         #[arg(long)]
         kafka: bool,
     },
-    /// Check formatting, clippy, the query data in .sqlx, and the dependencies
+    /// Build the functions and bring a stage in AWS to what the checkout says
+    Deploy(Stage),
+    /// Show what `deploy` would change, and change nothing
+    Diff(Stage),
+    /// Write how large the functions are into docs/sizes.md
+    Sizes,
+    /// Check formatting, clippy, the query data in .sqlx, dependencies, migrations, templates and containers
     Lint,
     /// Write the query data in .sqlx, the GraphQL schema and the schemas of events anew
     Prepare,
+    /// Keep the schema and the queries of a release in migrations/baseline, for the migrations that come after it
+    Baseline,
     /// Run every test on a temporary PostgreSQL, Redis, Kafka and moto
     Test {
         /// Run only the tests that kill and cut off what events pass through, which take minutes
@@ -122,6 +124,38 @@ enum Task {
         #[arg(last = true)]
         arguments: Vec<String>,
     },
+}
+
+#[derive(clap::Args)]
+struct Services {
+    /// Run Apache Kafka too; otherwise KAFKA_BROKERS counts, or the server plays Kafka itself
+    #[arg(long)]
+    kafka: bool,
+    /// Run PostgreSQL, Redis, Apache Kafka and moto in containers, with docker compose
+    #[arg(long)]
+    docker: bool,
+}
+
+impl From<Services> for Wanted {
+    fn from(Services { kafka, docker }: Services) -> Self {
+        Self { kafka, docker }
+    }
+}
+
+#[derive(clap::Args)]
+struct Stage {
+    /// A file of infra/parameters: dev, staging, prod, or one of your own
+    #[arg(long)]
+    stage: String,
+    /// Take the functions as the last build left them in target/lambda
+    #[arg(long)]
+    no_build: bool,
+}
+
+impl From<Stage> for Deployment {
+    fn from(Stage { stage, no_build }: Stage) -> Self {
+        Self { stage, no_build }
+    }
 }
 
 fn main() -> ExitCode {
@@ -148,8 +182,8 @@ fn run(task: Task) -> Result<ExitCode> {
         interrupt::install()?;
     }
     match task {
-        Task::Dev { kafka } => dev::dev(kafka)?,
-        Task::Up { kafka } => dev::up(kafka)?,
+        Task::Dev(services) => dev::dev(services.into())?,
+        Task::Up(services) => dev::up(services.into())?,
         Task::Down { purge } => dev::down(purge)?,
         Task::Import { file, url, token } => import::import(&file, url, token)?,
         Task::Token { roles, tenant, subject, ttl_hours } => {
@@ -163,8 +197,12 @@ fn run(task: Task) -> Result<ExitCode> {
         }
         Task::Redrive { from, dry_run } => return redrive::redrive(&Redrive { from, dry_run }),
         Task::Lambda { kafka } => lambda::lambda(kafka)?,
+        Task::Deploy(stage) => deploy::deploy(&stage.into())?,
+        Task::Diff(stage) => deploy::diff(&stage.into())?,
+        Task::Sizes => functions::sizes()?,
         Task::Lint => lint::lint()?,
         Task::Prepare => lint::prepare()?,
+        Task::Baseline => baseline::baseline()?,
         Task::Test { faults, arguments } => return test::test(&Tests { faults, arguments }),
         Task::Bench { arguments } => return bench::bench(&arguments),
     }

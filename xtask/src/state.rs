@@ -39,7 +39,7 @@ pub struct Dev {
     pub tokens: BTreeMap<String, String>,
 }
 
-/// `.oms/run.json`: the processes of the environment, in the order in which they were started.
+/// `.oms/run.json`: what of the environment was started, processes in their order.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Run {
     /// The checkout it belongs to. A copied folder does not own the processes of the original.
@@ -48,6 +48,9 @@ pub struct Run {
     pub command: String,
     /// What it started.
     pub processes: Vec<Started>,
+    /// Whether the services are containers, started before any process.
+    #[serde(default)]
+    pub containers: bool,
 }
 
 /// `.oms/postgres.json`: where the development data is.
@@ -56,6 +59,13 @@ pub struct Data {
     /// Holds PostgreSQL's data folder and log.
     pub folder: PathBuf,
     /// The superuser's password.
+    pub password: String,
+}
+
+/// `.oms/docker.json`: there, as long as containers have data.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Volumes {
+    /// The superuser's password, which the volume of PostgreSQL was made with.
     pub password: String,
 }
 
@@ -140,12 +150,22 @@ impl State {
 
     /// Records one more process of the environment.
     pub fn record(&self, command: &str, process: Started) -> Result<()> {
+        self.change_run(command, |run| run.processes.push(process))
+    }
+
+    /// Records that the environment is about to have containers.
+    pub fn record_containers(&self, command: &str) -> Result<()> {
+        self.change_run(command, |run| run.containers = true)
+    }
+
+    fn change_run(&self, command: &str, change: impl FnOnce(&mut Run)) -> Result<()> {
         let mut run = self.run()?.unwrap_or_else(|| Run {
             checkout: self.checkout.clone(),
             command: command.to_owned(),
             processes: Vec::new(),
+            containers: false,
         });
-        run.processes.push(process);
+        change(&mut run);
         self.write("run.json", &serde_json::to_string_pretty(&run)?)
     }
 
@@ -170,9 +190,25 @@ impl State {
         self.write("postgres.json", &serde_json::to_string_pretty(data)?)
     }
 
+    /// The data of the containers, when there is any.
+    pub fn volumes(&self) -> Result<Option<Volumes>> {
+        self.read("docker.json")
+    }
+
+    /// Records that the containers have data.
+    pub fn write_volumes(&self, volumes: &Volumes) -> Result<()> {
+        self.write("docker.json", &serde_json::to_string_pretty(volumes)?)
+    }
+
     /// The folder for the data of an account that cannot enter the checkout.
     #[must_use]
     pub fn outside_folder(&self) -> PathBuf {
+        Path::new("/var/tmp").join(self.unique_name())
+    }
+
+    /// A name that no other checkout has.
+    #[must_use]
+    pub fn unique_name(&self) -> String {
         // FNV-1a: the same in every version of the tool, which std's hashes do not promise.
         let hash = self
             .checkout
@@ -180,7 +216,7 @@ impl State {
             .as_encoded_bytes()
             .iter()
             .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
-        PathBuf::from(format!("/var/tmp/oms-{hash:016x}"))
+        format!("oms-{hash:016x}")
     }
 
     /// The secret that development tokens are signed with, made on first use.

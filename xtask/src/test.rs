@@ -26,6 +26,8 @@ pub fn test(tests: &Tests) -> Result<ExitCode> {
     install::kcat()?;
     install::clients(&root)?;
     install::python_clients(&root)?;
+    install::infra_tools(&root)?;
+    install::promtool(&root)?;
     // The black-box tests run the finished programs, which `cargo test` alone does not build.
     if !interrupt::run(workspace::cargo(&root).args(["build", "--workspace", "--bins", "--examples"]))?.success() {
         bail!("the workspace does not compile; mend the errors above, then run this again");

@@ -9,6 +9,7 @@ mod chain;
 mod config;
 mod deliver;
 mod gate;
+pub mod lambda;
 mod marks;
 mod pack;
 mod poison;

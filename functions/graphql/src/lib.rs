@@ -21,10 +21,16 @@ mod schema;
 mod stream;
 
 use axum::{Router, middleware, routing};
-use oms_edge::{Edge, config::Mode};
+use oms_core::config::Source;
+use oms_edge::{Edge, config::Mode, lambda::Settings};
 
 pub use config::GraphqlConfig;
 pub use schema::sdl;
+
+/// Reads the settings of the function on Lambda. Problems are noted in the source.
+pub fn settings(source: &mut Source) -> Settings<GraphqlConfig> {
+    Settings::read(source, GraphqlConfig::read)
+}
 
 /// The routes of GraphQL, to be handed to [`oms_edge::protect`].
 pub fn routes(edge: &Edge, config: GraphqlConfig) -> Router {

@@ -36,6 +36,15 @@ impl Error {
     }
 }
 
+impl From<oms_kafka::Error> for Error {
+    fn from(error: oms_kafka::Error) -> Self {
+        match error {
+            oms_kafka::Error::Kafka(reason) => Self::Kafka(reason),
+            oms_kafka::Error::NoBrokers => Self::NoBrokers,
+        }
+    }
+}
+
 impl From<rdkafka::error::KafkaError> for Error {
     fn from(error: rdkafka::error::KafkaError) -> Self {
         Self::Kafka(error.to_string())

@@ -11,16 +11,44 @@ use oms_core::{
     config::{EventConfig, PostgresConfig, RedisConfig, Source},
 };
 use oms_edge::{
-    deadline,
+    deadline, iam,
     telemetry::{self, TelemetryConfig},
+    trace_context::invocation_span,
 };
+use oms_kafka::KafkaConfig;
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
+use tracing::Instrument;
 
-use crate::{KafkaConfig, Publisher};
+use crate::Publisher;
 
 /// What is kept of an invocation's time: for locks to be released and the answer to be sent.
 const RESERVE: Duration = Duration::from_secs(3);
+
+/// What the function is told.
+#[derive(Debug)]
+pub struct Settings {
+    postgres: PostgresConfig,
+    redis: RedisConfig,
+    events: EventConfig,
+    kafka: KafkaConfig,
+    telemetry: TelemetryConfig,
+}
+
+/// Reads the settings of the function. Problems are noted in the source.
+pub fn settings(source: &mut Source) -> Settings {
+    let kafka = KafkaConfig::read(source);
+    if kafka.brokers.is_none() {
+        source.problem("KAFKA_BROKERS: expected host:port,...");
+    }
+    Settings {
+        postgres: PostgresConfig::read(source),
+        redis: RedisConfig::read(source),
+        events: EventConfig::read(source),
+        kafka,
+        telemetry: TelemetryConfig::read(source),
+    }
+}
 
 /// Reads the settings and serves until the environment is taken away.
 ///
@@ -28,20 +56,17 @@ const RESERVE: Duration = Duration::from_secs(3);
 ///
 /// Every problem of the configuration at once.
 pub async fn run() -> Result<(), Error> {
-    let mut source = Source::from_env();
-    let (postgres, redis) = (PostgresConfig::read(&mut source), RedisConfig::read(&mut source));
-    let (events, kafka) = (EventConfig::read(&mut source), KafkaConfig::read(&mut source));
-    let telemetry = TelemetryConfig::read(&mut source);
-    if kafka.brokers.is_none() {
-        source.problem("KAFKA_BROKERS: expected host:port,...");
-    }
+    let mut source = iam::offer(Source::from_env());
+    let Settings { postgres, redis, events, kafka, telemetry } = settings(&mut source);
     source.finish()?;
     let telemetry = Arc::new(telemetry::init(&telemetry));
     let registry = Registry::connect_lazy(&postgres, &redis, &events)?;
     // One invocation at a time is in an environment.
     let publisher = Mutex::new(Publisher::new(kafka));
     let answer = async |event: LambdaEvent<Value>| {
-        let answer = handle(&registry, &mut *publisher.lock().await, &event).await;
+        let span = invocation_span(event.context.xray_trace_id.as_deref());
+        let answer = handle(&registry, &mut *publisher.lock().await, &event).instrument(span).await;
+        // Once the answer is out the environment is frozen, and its metrics and spans with it.
         telemetry.flush().await;
         answer
     };
@@ -60,6 +85,11 @@ pub async fn handle(
     event: &LambdaEvent<Value>,
 ) -> Result<Value, Error> {
     let deadline = Instant::now() + deadline::left(event.context.deadline()).saturating_sub(RESERVE);
+    let is_poke = event.payload.get("Records").is_some();
+    if !is_poke {
+        // An alarm watches it, and most of all when Kafka is away. Without the database the drain says what is wrong.
+        let _ = tokio::time::timeout_at(deadline.into(), registry.events.oldest_unpublished_age()).await;
+    }
     match publisher.drain(registry, Some(deadline)).await {
         Ok(drained) => {
             tracing::info!(
@@ -69,7 +99,6 @@ pub async fn handle(
                 drained.unfinished,
                 "drained the event log"
             );
-            let is_poke = event.payload.get("Records").is_some();
             if !is_poke && !drained.unfinished {
                 sweep(registry, deadline).await;
             }

@@ -5,8 +5,6 @@
 //! publisher, the producer is idempotent and gap-free, and after any failure nothing is sent that a producer still had
 //! in hand: it is thrown away, and the next one begins after the last event that was acknowledged in order.
 
-mod client;
-mod config;
 mod error;
 pub mod lambda;
 mod producer;
@@ -16,8 +14,6 @@ mod record;
 pub mod redrive;
 mod run;
 
-pub use client::{KafkaContext, client_config};
-pub use config::{KafkaConfig, Security};
 pub use error::{Error, Result};
 pub use publisher::{Drained, Publisher};
 pub use run::{run, run_every};

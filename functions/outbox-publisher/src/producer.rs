@@ -5,12 +5,13 @@ use std::{
     time::{Duration, Instant},
 };
 
+use oms_kafka::{KafkaConfig, KafkaContext, client_config};
 use rdkafka::{
     error::{KafkaError, RDKafkaErrorCode},
     producer::{DeliveryFuture, FutureProducer, Producer as _, PurgeConfig},
 };
 
-use crate::{Error, KafkaConfig, KafkaContext, Result, client_config, record::Record};
+use crate::{Error, Result, record::Record};
 
 /// How long a purged producer may take to say what became of its records.
 const SETTLE: Duration = Duration::from_secs(1);
@@ -142,7 +143,7 @@ impl Producer {
         }
         let is_spent = batch.failure.is_some();
         let is_explained = matches!(batch.outcomes.as_slice(), [Outcome::Refused(_)]);
-        let failure = batch.failure.filter(|_| !is_explained).map(|failure| self.context.explain(&failure));
+        let failure = batch.failure.filter(|_| !is_explained).map(|failure| self.context.explain(&failure).into());
         Sent { outcomes: batch.outcomes, failure, is_spent, reach: batch.reach }
     }
 

@@ -12,10 +12,11 @@ use oms_core::{
     breaker::Breaker,
     event_log::{Claims, LogEvent},
 };
+use oms_kafka::KafkaConfig;
 use tokio::sync::watch;
 
 use crate::{
-    Error, KafkaConfig, Result,
+    Error, Result,
     producer::{Outcome, Producer, Reach, Sent},
     record::{ORIGINAL_ERROR, Record},
 };

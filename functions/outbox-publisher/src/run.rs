@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use oms_core::Registry;
+use oms_kafka::KafkaConfig;
 use tokio::{sync::watch, time};
 
-use crate::{KafkaConfig, Publisher, Result, publisher::Until};
+use crate::{Publisher, Result, publisher::Until};
 
 /// How often it looks for what other processes wrote.
 const SWEEP: Duration = Duration::from_secs(1);

@@ -20,10 +20,15 @@ use std::sync::{Arc, LazyLock};
 
 use axum::{Router, routing::get};
 use http::StatusCode;
-use oms_core::{link_type::LinkType, object_type::ObjectType};
-use oms_edge::Edge;
+use oms_core::{config::Source, link_type::LinkType, object_type::ObjectType};
+use oms_edge::{Edge, lambda::Settings};
 
 pub use openapi::document;
+
+/// Reads the settings of the function on Lambda. Problems are noted in the source.
+pub fn settings(source: &mut Source) -> Settings<()> {
+    Settings::read(source, |_| ())
+}
 
 /// The routes of REST, to be handed to [`oms_edge::protect`].
 pub fn routes(edge: &Edge) -> Router {

@@ -2,5 +2,5 @@
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_http::Error> {
-    oms_edge::lambda::run(|_| (), |edge, ()| oms_edge::protect(oms_rest::routes(edge), edge)).await
+    oms_edge::lambda::run(oms_rest::settings, |edge, ()| oms_edge::protect(oms_rest::routes(edge), edge)).await
 }

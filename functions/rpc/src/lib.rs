@@ -21,12 +21,18 @@ use std::sync::Arc;
 
 use axum::Router;
 use connectrpc::{ConnectRpcService, Limits};
-use oms_edge::Edge;
+use oms_core::config::Source;
+use oms_edge::{Edge, lambda::Settings};
 use oms_proto::server::v1::{LinkTypeServiceExt, ObjectTypeServiceExt};
 
 /// The services.
 struct Rpc {
     edge: Edge,
+}
+
+/// Reads the settings of the function on Lambda. Problems are noted in the source.
+pub fn settings(source: &mut Source) -> Settings<()> {
+    Settings::read(source, |_| ())
 }
 
 /// Everything that this function answers, protected: the services, which need a caller, and health, which needs none.

@@ -2,5 +2,5 @@
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_http::Error> {
-    oms_edge::lambda::run(|_| (), |edge, ()| oms_rpc::router(edge)).await
+    oms_edge::lambda::run(oms_rpc::settings, |edge, ()| oms_rpc::router(edge)).await
 }

@@ -1,6 +1,6 @@
 //! The Kafka that development does with when there is no other: librdkafka's mock cluster, inside the process.
 
-use oms_outbox_publisher::KafkaConfig;
+use oms_kafka::KafkaConfig;
 use rdkafka::{error::KafkaResult, mocking::MockCluster, producer::DefaultProducerContext};
 
 /// Partitions of the topic of events.

@@ -1,6 +1,8 @@
 //! All functions in one process: REST and GraphQL on `SERVER_PORT`, gRPC on `GRPC_PORT`, metrics on `METRICS_PORT`, the
 //! publisher and the relay, and what has to be done now and then.
 
+pub mod database;
+pub mod healthcheck;
 mod kafka;
 pub mod redrive;
 pub mod relay;
@@ -16,7 +18,7 @@ use oms_core::{Registry, config::Source};
 use oms_edge::{Edge, EdgeConfig};
 use oms_event_relay::RelayConfig;
 use oms_graphql::GraphqlConfig;
-use oms_outbox_publisher::KafkaConfig;
+use oms_kafka::KafkaConfig;
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 
 pub use kafka::MockKafka;

@@ -9,7 +9,7 @@ use oms_core::{
 };
 use oms_edge::{EdgeConfig, config::Mode, telemetry};
 use oms_graphql::GraphqlConfig;
-use oms_server::{EventsConfig, MockKafka, ServerConfig, redrive, serve};
+use oms_server::{EventsConfig, MockKafka, ServerConfig, database, healthcheck, redrive, serve};
 
 /// The Ontology Metadata Service. Without a command it serves; its settings come from the environment.
 #[derive(Parser)]
@@ -21,8 +21,12 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Apply the migrations that are missing, and end
+    /// Apply the migrations that are missing and give the database roles their rights, and end
     Migrate,
+    /// Begin the next epoch of the event log: once after a restore from a backup, before the server runs
+    BeginEpoch,
+    /// Ask the server that runs in this container whether it lives
+    Healthcheck,
     /// Put dead letters back on the topic of events, and say what was done
     Redrive {
         /// Where they are
@@ -43,7 +47,9 @@ async fn main() -> ExitCode {
     let source = Source::from_env();
     let done = match arguments.command {
         None => run(source).await,
-        Some(Command::Migrate) => migrate(source).await,
+        Some(Command::Migrate) => database::migrate(source).await,
+        Some(Command::BeginEpoch) => database::begin_epoch(source).await,
+        Some(Command::Healthcheck) => healthcheck::run(source),
         Some(Command::Redrive { from, dry_run }) => redrive::run(source, from, dry_run).await,
     };
     let Err(error) = done else { return ExitCode::SUCCESS };
@@ -71,10 +77,4 @@ async fn run(mut source: Source) -> anyhow::Result<()> {
     let result = serve(server, config, graphql, events, registry).await;
     telemetry.shutdown().await;
     result
-}
-
-async fn migrate(mut source: Source) -> anyhow::Result<()> {
-    let (postgres, events) = (PostgresConfig::read(&mut source), EventConfig::read(&mut source));
-    source.finish()?;
-    Ok(Registry::connect_lazy(&postgres, &RedisConfig::none(), &events)?.migrate().await?)
 }

@@ -4,10 +4,8 @@ use anyhow::bail;
 use aws_config::BehaviorVersion;
 use clap::ValueEnum;
 use oms_core::config::Source;
-use oms_outbox_publisher::{
-    KafkaConfig,
-    redrive::{RedriveOptions, Report, redrive_kafka, redrive_sqs},
-};
+use oms_kafka::KafkaConfig;
+use oms_outbox_publisher::redrive::{RedriveOptions, Report, redrive_kafka, redrive_sqs};
 
 /// Where dead letters are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

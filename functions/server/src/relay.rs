@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use oms_event_relay::{Outcome, Record, Relay, RelayConfig};
-use oms_outbox_publisher::{KafkaConfig, KafkaContext, client_config};
+use oms_kafka::{KafkaConfig, KafkaContext, client_config};
 use rdkafka::{
     Message, Offset, TopicPartitionList,
     consumer::{CommitMode, Consumer, StreamConsumer},

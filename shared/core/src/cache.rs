@@ -14,11 +14,11 @@ mod tests;
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::{Arc, LazyLock},
+    sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use redis::{Cmd, RedisResult, Script, ScriptInvocation};
+use redis::{Cmd, ErrorKind, RedisResult, Script, ScriptInvocation};
 use tokio::sync::OnceCell;
 use uuid::Uuid;
 
@@ -60,7 +60,8 @@ pub struct Cache(Option<Arc<Inner>>);
 
 struct Inner {
     config: RedisConfig,
-    connection: OnceCell<Connection>,
+    /// The one that all calls share. Another takes its place when Redis does not let it in.
+    connection: Mutex<Arc<OnceCell<Connection>>>,
     breaker: Breaker,
 }
 
@@ -76,7 +77,7 @@ impl Cache {
         Self(config.url.is_some().then(|| {
             Arc::new(Inner {
                 config: config.clone(),
-                connection: OnceCell::new(),
+                connection: Mutex::default(),
                 breaker: Breaker::new("redis", REST),
             })
         }))
@@ -388,8 +389,9 @@ impl Inner {
         admission: Admission<'_>,
         call: impl AsyncFnOnce(&mut Connection) -> RedisResult<T>,
     ) -> Option<T> {
+        let shared = self.connection().clone();
         let work = async {
-            let mut connection = self.connection.get_or_try_init(|| Connection::open(&self.config)).await?.clone();
+            let mut connection = shared.get_or_try_init(|| Connection::open(&self.config)).await?.clone();
             call(&mut connection).await
         };
         let failure = match tokio::time::timeout(self.config.timeout, work).await {
@@ -397,13 +399,30 @@ impl Inner {
                 admission.succeeded();
                 return Some(value);
             }
-            Ok(Err(error)) => error.to_string(),
+            Ok(Err(error)) => {
+                if error.kind() == ErrorKind::AuthenticationFailed {
+                    self.forget(&shared);
+                }
+                error.to_string()
+            }
             Err(_) => "time-out".to_owned(),
         };
         // An error of its own counts too: a Redis that can't serve is as good as none.
         admission.failed();
         tracing::warn!(error = failure, "redis does not answer; the database serves instead");
         None
+    }
+
+    fn connection(&self) -> MutexGuard<'_, Arc<OnceCell<Connection>>> {
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The manager of a single connection that was refused when it was opened again would repeat the refusal for ever.
+    fn forget(&self, refused: &Arc<OnceCell<Connection>>) {
+        let mut connection = self.connection();
+        if Arc::ptr_eq(&connection, refused) {
+            *connection = Arc::default();
+        }
     }
 }
 

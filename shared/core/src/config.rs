@@ -1,8 +1,19 @@
 //! Configuration from the environment and a file under `/etc/oms`, one struct per concern, every problem named at once.
 
-use std::{collections::HashMap, fmt, str::FromStr, time::Duration};
+mod cache;
+mod database;
 
-use crate::breaker::BreakerConfig;
+use std::{
+    cell::RefCell,
+    collections::{BTreeSet, HashMap},
+    fmt,
+    str::FromStr,
+    sync::Arc,
+    time::Duration,
+};
+
+pub use self::{cache::RedisConfig, database::PostgresConfig};
+use crate::login::LoginTokens;
 
 /// A value that must never be printed.
 #[derive(Clone, PartialEq, Eq)]
@@ -36,6 +47,8 @@ pub struct ConfigError(pub Vec<String>);
 pub struct Source {
     variables: HashMap<String, String>,
     problems: Vec<String>,
+    asked: RefCell<BTreeSet<String>>,
+    login_tokens: Option<Arc<dyn LoginTokens>>,
 }
 
 impl Source {
@@ -59,7 +72,21 @@ impl Source {
 
     /// Exactly these settings.
     pub fn from_pairs<K: Into<String>, V: Into<String>>(pairs: impl IntoIterator<Item = (K, V)>) -> Self {
-        Self { variables: pairs.into_iter().map(|(k, v)| (k.into(), v.into())).collect(), problems: Vec::new() }
+        Self { variables: pairs.into_iter().map(|(k, v)| (k.into(), v.into())).collect(), ..Self::default() }
+    }
+
+    /// Lets the settings ask for logins by IAM, with these tokens.
+    #[must_use]
+    pub fn with_login_tokens(self, tokens: Arc<dyn LoginTokens>) -> Self {
+        Self { login_tokens: Some(tokens), ..self }
+    }
+
+    /// The tokens for a setting that asks for them.
+    fn login_tokens(&mut self, key: &str) -> Option<Arc<dyn LoginTokens>> {
+        if self.login_tokens.is_none() {
+            self.problem(format!("{key}: only a Lambda function, which has credentials of AWS, can log in by IAM"));
+        }
+        self.login_tokens.clone()
     }
 
     fn read_lines(&mut self, path: &str, text: &str) {
@@ -81,6 +108,7 @@ impl Source {
 
     /// The setting as text; empty is the same as absent.
     pub fn text(&self, key: &str) -> Option<String> {
+        self.asked.borrow_mut().insert(key.to_owned());
         self.variables.get(key).filter(|value| !value.is_empty()).cloned()
     }
 
@@ -109,116 +137,14 @@ impl Source {
         }
     }
 
+    /// The names of the settings that were asked for so far, whether they are there or not.
+    pub fn asked(&self) -> BTreeSet<String> {
+        self.asked.borrow().clone()
+    }
+
     /// Ends the reading: all problems, or none.
     pub fn finish(self) -> Result<(), ConfigError> {
         if self.problems.is_empty() { Ok(()) } else { Err(ConfigError(self.problems)) }
-    }
-}
-
-/// PostgreSQL (specification 11.1, 13.1). `DATABASE_URL` wins over `DB_*`.
-#[derive(Debug, Clone)]
-pub struct PostgresConfig {
-    /// `postgres://user:password@host:port/name?sslmode=...`
-    pub url: Secret,
-    /// `DATABASE_DIRECT_URL`: the same database past any proxy, for sessions that hold locks; absent means `url`.
-    pub direct_url: Option<Secret>,
-    /// The most connections of the pool: 25 in the server, 1 in a Lambda environment.
-    pub max_connections: u32,
-    /// How long a connection may live.
-    pub max_lifetime: Duration,
-    /// How long a request waits for a connection.
-    pub acquire_timeout: Duration,
-    /// How long one statement may run.
-    pub statement_timeout: Duration,
-    /// When the database is left alone.
-    pub breaker: BreakerConfig,
-}
-
-impl PostgresConfig {
-    /// Reads the settings; on Lambda (`AWS_LAMBDA_RUNTIME_API` is there) the pool has one connection by default.
-    pub fn read(source: &mut Source) -> Self {
-        let url = source.text("DATABASE_URL").unwrap_or_else(|| {
-            let host = source.text("DB_HOST").unwrap_or_else(|| "localhost".to_owned());
-            let port = source.parse("DB_PORT", 5432_u16, "a port number");
-            let name = source.text("DB_NAME").unwrap_or_else(|| "oms".to_owned());
-            let user = source.text("DB_USER").unwrap_or_else(|| "oms_user".to_owned());
-            let password = source.text("DB_PASSWORD").unwrap_or_default();
-            let mode = source.text("DB_SSL_MODE").unwrap_or_else(|| "require".to_owned());
-            format!(
-                "postgres://{}:{}@{host}:{port}/{}?sslmode={mode}",
-                percent_encode(&user),
-                percent_encode(&password),
-                percent_encode(&name),
-            )
-        });
-        if let Err(error) = url.parse::<sqlx::postgres::PgConnectOptions>() {
-            source.problem(format!("DATABASE_URL or DB_*: {error}"));
-        }
-        let direct_url = source.text("DATABASE_DIRECT_URL");
-        if let Some(Err(error)) = direct_url.as_ref().map(|url| url.parse::<sqlx::postgres::PgConnectOptions>()) {
-            source.problem(format!("DATABASE_DIRECT_URL: {error}"));
-        }
-        let most = if source.text("AWS_LAMBDA_RUNTIME_API").is_some() { 1 } else { 25 };
-        let max_connections = source.parse("DB_MAX_CONNECTIONS", most, "a number of connections");
-        if max_connections == 0 {
-            source.problem("DB_MAX_CONNECTIONS: must be 1 or more");
-        }
-        Self {
-            url: Secret::new(url),
-            direct_url: direct_url.map(Secret::new),
-            max_connections,
-            max_lifetime: source.millis("DB_MAX_LIFETIME_MS", 300_000),
-            acquire_timeout: source.millis("DB_ACQUIRE_TIMEOUT_MS", 3_000),
-            statement_timeout: source.millis("DB_STATEMENT_TIMEOUT_MS", 8_000),
-            breaker: BreakerConfig::read(source),
-        }
-    }
-}
-
-/// Redis (specification 6, 11.1). `REDIS_URL` wins over `REDIS_*`; without either there is no cache.
-#[derive(Debug, Clone)]
-pub struct RedisConfig {
-    /// `redis://` or `rediss://`; none means that OMS runs without a cache.
-    pub url: Option<Secret>,
-    /// Whether the endpoint is a cluster (ElastiCache Serverless is one).
-    pub cluster: bool,
-    /// Comes before every key, so that several installations may share a Redis.
-    pub prefix: String,
-    /// How long an entry may be served at most.
-    pub ttl: Duration,
-    /// How long a call may take before the database is asked instead.
-    pub timeout: Duration,
-}
-
-impl RedisConfig {
-    /// No cache.
-    pub fn none() -> Self {
-        Self::read(&mut Source::default())
-    }
-
-    /// Reads the settings.
-    pub fn read(source: &mut Source) -> Self {
-        let url = source.text("REDIS_URL").or_else(|| {
-            let host = source.text("REDIS_HOST")?;
-            let port = source.parse("REDIS_PORT", 6379_u16, "a port number");
-            let database = source.parse("REDIS_DB", 0_u8, "a database number");
-            let tls = source.parse("REDIS_TLS", false, "true or false");
-            let password =
-                source.text("REDIS_PASSWORD").map(|p| format!(":{}@", percent_encode(&p))).unwrap_or_default();
-            Some(format!("{}://{password}{host}:{port}/{database}", if tls { "rediss" } else { "redis" }))
-        });
-        if let Some(url) = &url
-            && let Err(error) = redis::Client::open(url.as_str())
-        {
-            source.problem(format!("REDIS_URL or REDIS_*: {error}"));
-        }
-        Self {
-            url: url.map(Secret::new),
-            cluster: source.parse("REDIS_CLUSTER", false, "true or false"),
-            prefix: source.text("REDIS_KEY_PREFIX").unwrap_or_default(),
-            ttl: source.millis("CACHE_TTL_MS", 300_000),
-            timeout: source.millis("REDIS_TIMEOUT_MS", 250),
-        }
     }
 }
 
@@ -283,6 +209,41 @@ mod tests {
         assert_eq!(error.0.len(), 3, "{error}");
         for key in ["DB_PORT", "DB_ACQUIRE_TIMEOUT_MS", "REDIS_URL"] {
             assert!(error.to_string().contains(key), "{error}");
+        }
+    }
+
+    fn problems_of(pairs: &[(&str, &str)], has_tokens: bool) -> Vec<String> {
+        let mut source = Source::from_pairs(pairs.iter().copied());
+        if has_tokens {
+            source = source.with_login_tokens(Arc::new(crate::fixture::Tokens::default()));
+        }
+        PostgresConfig::read(&mut source);
+        RedisConfig::read(&mut source);
+        source.finish().map_or_else(|error| error.0, |()| Vec::new())
+    }
+
+    #[test]
+    fn logins_by_iam_leave_no_room_for_another_way_in() {
+        let database = [("DB_IAM_AUTH", "true"), ("DB_HOST", "db")];
+        let cache =
+            [("REDIS_IAM_CACHE", "oms"), ("REDIS_HOST", "cache"), ("REDIS_USER", "oms-app"), ("REDIS_TLS", "true")];
+        let all = [database.as_slice(), &cache].concat();
+        assert!(problems_of(&all, true).is_empty());
+        let without = problems_of(&all, false);
+        assert!(without.len() == 2 && without.iter().all(|problem| problem.contains("Lambda")), "{without:?}");
+        for (more, named) in [
+            (("DB_PASSWORD", "secret"), "DB_IAM_AUTH"),
+            (("DATABASE_URL", "postgres://db/oms"), "DB_IAM_AUTH"),
+            (("DATABASE_DIRECT_URL", "postgres://db/oms"), "DB_IAM_AUTH"),
+            (("REDIS_PASSWORD", "secret"), "REDIS_IAM_CACHE"),
+            (("REDIS_URL", "rediss://cache"), "REDIS_IAM_CACHE"),
+            (("REDIS_HOST", ""), "REDIS_IAM_CACHE"),
+            (("REDIS_USER", ""), "REDIS_IAM_CACHE"),
+            (("REDIS_TLS", "false"), "REDIS_IAM_CACHE"),
+        ] {
+            let problems = problems_of(&[all.as_slice(), &[more]].concat(), true);
+            assert_eq!(problems.len(), 1, "{problems:?}");
+            assert!(problems[0].starts_with(named) && problems[0].contains(more.0), "{problems:?}");
         }
     }
 

@@ -1,18 +1,21 @@
 //! What the tests of this crate share: callers, a registry without a cache, short ways to write definitions.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use serde_json::{Map, Value, json};
 use sqlx::PgPool;
 
 use crate::{
     Registry,
     cache::Cache,
-    config::RedisConfig,
+    config::{RedisConfig, Secret},
     context::{Context, Permissions},
     error::Error,
     fault::Fault,
     idempotency::IdempotencyKey,
     input::Faults,
     link_type::LinkType,
+    login::{LoginTokens, TokenError},
     name::TypeKey,
     object_type::ObjectType,
 };
@@ -61,12 +64,34 @@ pub(crate) fn cached(pool: &PgPool) -> Registry {
 
 pub(crate) fn redis_config(url: Option<&str>, prefix: &str) -> RedisConfig {
     RedisConfig {
-        url: url.map(crate::config::Secret::new),
+        url: url.map(Secret::new),
+        login: None,
         cluster: false,
         prefix: prefix.to_owned(),
         ttl: std::time::Duration::from_secs(60),
         // Longer than any pause of a busy machine: a time-out would make the tests of the cache guess.
         timeout: std::time::Duration::from_secs(10),
+    }
+}
+
+/// Tells the same tokens until it is told to go on, as if a while were over.
+#[derive(Debug, Default)]
+pub(crate) struct Tokens(AtomicU32);
+
+impl Tokens {
+    /// From now on it tells those of this number.
+    pub(crate) fn tell(&self, number: u32) {
+        self.0.store(number, Ordering::SeqCst);
+    }
+}
+
+impl LoginTokens for Tokens {
+    fn for_database(&self, host: &str, port: u16, user: &str) -> Result<Secret, TokenError> {
+        Ok(Secret::new(format!("{host}:{port}:{user}:{}", self.0.load(Ordering::SeqCst))))
+    }
+
+    fn for_cache(&self, cache: &str, user: &str) -> Result<Secret, TokenError> {
+        Ok(Secret::new(format!("{cache}:{user}:{}", self.0.load(Ordering::SeqCst))))
     }
 }
 

@@ -21,6 +21,7 @@ pub mod id;
 pub mod idempotency;
 pub mod input;
 pub mod link_type;
+pub mod login;
 pub mod name;
 pub mod object_type;
 pub mod outbox;

@@ -1,17 +1,24 @@
 //! The connection pool, and which failures of the database mean what.
 
 mod database;
+mod login;
+mod migration;
+#[cfg(test)]
+mod overlap;
+mod roles;
 
 use std::{str::FromStr, time::Duration};
 
 use log::LevelFilter;
 use sqlx::{
-    ConnectOptions, Connection, PgConnection,
-    migrate::MigrateError,
+    ConnectOptions, Connection,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
 pub use database::Database;
+pub(crate) use migration::migrate;
+pub use migration::{Migrated, MigrationError};
+pub use roles::Roles;
 
 use crate::{config::PostgresConfig, error::Result};
 
@@ -20,16 +27,12 @@ pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!("../../migrations"
 
 /// A pool that opens its first connection when it is first needed, so that a cold start does not wait for it.
 pub fn connect_lazy(config: &PostgresConfig) -> Result<Database> {
-    let timeout = config.statement_timeout.as_millis().to_string();
-    let options = PgConnectOptions::from_str(config.url.expose())?.application_name("oms").options([
-        ("statement_timeout", timeout.as_str()),
-        // Whoever is cut, or frozen, in the middle of a transaction must not keep its locks.
-        ("idle_in_transaction_session_timeout", "10000"),
-        // Notices would become log lines.
-        ("client_min_messages", "warning"),
-        // One letter too few in the middle of a word must still find it.
-        ("pg_trgm.word_similarity_threshold", "0.45"),
-    ]);
+    let options = PgConnectOptions::from_str(config.url.expose())?.application_name("oms");
+    // Who logs in by IAM has a role of its own, and may come through RDS Proxy, which refuses sessions that bring settings.
+    let options = match config.login_tokens {
+        Some(_) => options,
+        None => options.options(session_settings(config.statement_timeout)),
+    };
     // A slow statement is worth its whole SQL, which has parameters in place of values; the others only for who asks.
     let options =
         options.log_statements(LevelFilter::Trace).log_slow_statements(LevelFilter::Warn, Duration::from_secs(1));
@@ -50,14 +53,31 @@ pub fn connect_lazy(config: &PostgresConfig) -> Result<Database> {
             })
         })
         .connect_lazy_with(options);
-    Ok(Database::new(pool, config.breaker, config.statement_timeout))
+    let db = Database::new(pool, config.breaker, config.statement_timeout);
+    Ok(match &config.login_tokens {
+        Some(tokens) => db.with_login_tokens(tokens.clone()),
+        None => db,
+    })
+}
+
+/// What every session of requests needs: brought along, or set for its role.
+fn session_settings(statement_timeout: Duration) -> [(&'static str, String); 4] {
+    [
+        ("statement_timeout", statement_timeout.as_millis().to_string()),
+        // Whoever is cut, or frozen, in the middle of a transaction must not keep its locks.
+        ("idle_in_transaction_session_timeout", "10000".to_owned()),
+        // Notices would become log lines.
+        ("client_min_messages", "warning".to_owned()),
+        // One letter too few in the middle of a word must still find it.
+        ("pg_trgm.word_similarity_threshold", "0.45".to_owned()),
+    ]
 }
 
 /// For a session that holds locks: past any proxy, and gone soon after the client is. A dead one must not keep its locks.
 pub(crate) fn direct_options(config: &PostgresConfig) -> Result<PgConnectOptions> {
     let timeout = config.statement_timeout.as_millis().to_string();
     let url = config.direct_url.as_ref().unwrap_or(&config.url);
-    Ok(PgConnectOptions::from_str(url.expose())?
+    let options = PgConnectOptions::from_str(url.expose())?
         .application_name("oms-publisher")
         .log_statements(LevelFilter::Trace)
         .options([
@@ -67,17 +87,11 @@ pub(crate) fn direct_options(config: &PostgresConfig) -> Result<PgConnectOptions
             ("tcp_keepalives_interval", "2"),
             ("tcp_keepalives_count", "3"),
             ("tcp_user_timeout", "11000"),
-        ]))
-}
-
-/// Applies the migrations that are missing, on a connection of its own: an index on a large table takes longer than a
-/// request's statement may.
-pub(crate) async fn migrate(db: &Database) -> Result<(), MigrateError> {
-    let options = db.connect_options().options([("statement_timeout", "0")]);
-    let mut connection = db.aside(PgConnection::connect_with(&options)).await?;
-    let result = MIGRATOR.run(&mut connection).await;
-    connection.close().await?;
-    result
+        ]);
+    Ok(match &config.login_tokens {
+        Some(tokens) => login::with_token(options, tokens.as_ref())?,
+        None => options,
+    })
 }
 
 /// Whether a statement took longer than it may.
@@ -123,15 +137,6 @@ mod tests {
         let url = options.to_url_lossy().to_string();
         let pairs = more.iter().copied().chain([("DATABASE_URL", url.as_str())]);
         connect_lazy(&PostgresConfig::read(&mut Source::from_pairs(pairs))).unwrap()
-    }
-
-    #[sqlx::test(migrations = false)]
-    async fn migrations_may_take_longer_than_a_statement_of_a_request(_: PgPoolOptions, options: PgConnectOptions) {
-        let pool = lazy_pool(&options, &[("DB_STATEMENT_TIMEOUT_MS", "1")]);
-        migrate(&pool).await.unwrap();
-        let limit: (String,) = sqlx::query_as("SHOW statement_timeout").fetch_one(&pool).await.unwrap();
-        assert_eq!(limit.0, "1ms", "requests keep theirs");
-        pool.close().await;
     }
 
     #[sqlx::test(migrations = false)]

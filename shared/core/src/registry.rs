@@ -1,5 +1,7 @@
 //! Everything a transport needs of the core, in one value.
 
+use std::time::Instant;
+
 use sqlx::{Connection as _, PgConnection, PgPool};
 
 use crate::{
@@ -15,7 +17,7 @@ use crate::{
     object_type,
     object_type::ObjectTypes,
     outbox::Outbox,
-    postgres::{self, Database},
+    postgres::{self, Database, Migrated, MigrationError, Roles},
     search::Search,
 };
 
@@ -75,9 +77,19 @@ impl Registry {
         }
     }
 
-    /// Applies the migrations that are missing.
-    pub async fn migrate(&self) -> Result<(), sqlx::migrate::MigrateError> {
-        postgres::migrate(&self.db).await
+    /// Applies the migrations that are missing and gives roles their rights, as the owner of the database.
+    ///
+    /// # Errors
+    ///
+    /// Which step the database refused, or did not end before the deadline.
+    pub async fn migrate(&self, roles: &Roles, deadline: Instant) -> Result<Migrated, MigrationError> {
+        postgres::migrate(&self.db, roles, deadline).await
+    }
+
+    /// Begins the next epoch of the event log; which one it is. To be called after a restore from a backup, before anything
+    /// runs on the database: positions are given again that subscribers have seen.
+    pub async fn begin_epoch(&self) -> Result<i64> {
+        self.events.begin_epoch().await
     }
 
     /// Whether the database answers.

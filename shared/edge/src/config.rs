@@ -58,8 +58,10 @@ pub enum Mode {
 /// Logs and traces, for functions with HTTP and without.
 #[derive(Debug, Clone)]
 pub struct TelemetryConfig {
-    /// `SERVICE_NAME`: the service in traces.
+    /// `SERVICE_NAME`: the service in traces and, on Lambda, in metrics.
     pub service_name: String,
+    /// `AWS_LAMBDA_FUNCTION_NAME`: the function in metrics; none when this is no Lambda function.
+    pub function: Option<String>,
     /// `LOG_LEVEL`: a level, or directives such as `info,sqlx=warn`.
     pub log_level: String,
     /// `TRACE_ENDPOINT`: where spans go as OTLP over HTTP; `/v1/traces` is added to an address without a path.
@@ -75,6 +77,7 @@ impl TelemetryConfig {
         }
         Self {
             service_name: source.text("SERVICE_NAME").unwrap_or_else(|| "oms-service".to_owned()),
+            function: source.text("AWS_LAMBDA_FUNCTION_NAME"),
             log_level,
             trace_endpoint: read_url(source, "TRACE_ENDPOINT"),
         }
@@ -268,7 +271,8 @@ fn read_size(source: &mut Source, key: &str, default: usize) -> usize {
     size
 }
 
-fn read_url(source: &mut Source, key: &str) -> Option<String> {
+/// An address over HTTP or HTTPS, if the setting is there; anything else is noted as a problem.
+pub fn read_url(source: &mut Source, key: &str) -> Option<String> {
     let text = source.text(key)?;
     let valid = text.parse::<Uri>().is_ok_and(|uri| {
         matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some_and(|host| !host.is_empty())

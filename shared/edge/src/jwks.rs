@@ -4,21 +4,22 @@
 //! keys are known, and keep strangers from making us fetch by inventing key ids. The circuit breaker is for the provider's
 //! sake: behind it nobody asks one that does not answer.
 
+mod document;
+
 use std::{
     sync::{Arc, PoisonError, RwLock},
     time::Duration,
 };
 
-use jsonwebtoken::{
-    Algorithm, AlgorithmFamily, DecodingKey,
-    jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, KeyOperations, PublicKeyUse},
-};
+use jsonwebtoken::{Algorithm, DecodingKey};
 use oms_core::{
     breaker::{Breaker, BreakerConfig},
     error::Error,
 };
-use serde::Deserialize;
 use tokio::{sync::Mutex, time::Instant};
+
+pub use document::fetch_usable;
+use document::{Failure, Key, client, fetch, is_outage, keys};
 
 /// How old keys may get, and how often the provider is asked.
 #[derive(Debug, Clone, Copy)]
@@ -40,9 +41,6 @@ const PACE: Pace = Pace {
     failed: Duration::from_secs(1),
 };
 
-/// The most bytes of a key set; those of large providers have some thousands.
-const MAX_BYTES: usize = 1024 * 1024;
-
 /// The key set of one provider.
 #[derive(Clone)]
 pub(crate) struct Jwks(Arc<Shared>);
@@ -59,7 +57,7 @@ struct Shared {
 
 #[derive(Clone)]
 struct KeySet {
-    keys: Arc<[(Option<String>, Arc<DecodingKey>)]>,
+    keys: Arc<[Key]>,
     fetched: Instant,
 }
 
@@ -178,62 +176,9 @@ impl Shared {
         *last = Some(Attempt { at: Instant::now(), succeeded, client });
     }
 
-    async fn request(
-        &self,
-        client: &reqwest::Client,
-    ) -> Result<Vec<(Option<String>, Arc<DecodingKey>)>, Box<dyn std::error::Error + Send + Sync>> {
-        /// A key of a kind that we don't know must not cost us the others.
-        #[derive(Deserialize)]
-        struct Set {
-            keys: Vec<serde_json::Value>,
-        }
-        let mut response = client.get(&self.url).send().await?.error_for_status()?;
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await? {
-            if body.len() + chunk.len() > MAX_BYTES {
-                return Err(format!("it has more than {MAX_BYTES} bytes").into());
-            }
-            body.extend_from_slice(&chunk);
-        }
-        let set: Set = serde_json::from_slice(&body)?;
-        let jwks = set.keys.into_iter().filter_map(|key| serde_json::from_value::<Jwk>(key).ok());
-        Ok(jwks
-            .filter(|jwk| usable(jwk, self.algorithm))
-            .filter_map(|jwk| Some((jwk.common.key_id.clone(), Arc::new(DecodingKey::from_jwk(&jwk).ok()?))))
-            .filter(|(_, key)| key.family() != AlgorithmFamily::Hmac)
-            .collect())
+    async fn request(&self, client: &reqwest::Client) -> Result<Vec<Key>, Failure> {
+        keys(&fetch(client, &self.url).await?, self.algorithm)
     }
-}
-
-fn client() -> reqwest::Result<reqwest::Client> {
-    reqwest::Client::builder()
-        .connect_timeout(Duration::from_secs(2))
-        .timeout(Duration::from_secs(5))
-        .user_agent("oms")
-        .build()
-}
-
-/// Whether nobody answers, or nobody who could serve. A provider that gives no keys is there.
-fn is_outage(error: &(dyn std::error::Error + 'static)) -> bool {
-    let error = error.downcast_ref::<reqwest::Error>();
-    error.is_some_and(|error| error.status().is_none_or(|status| status.is_server_error()))
-}
-
-/// Whether a key is there to verify signatures of this algorithm.
-fn usable(jwk: &Jwk, algorithm: Algorithm) -> bool {
-    let (named, fits) = match (algorithm, &jwk.algorithm) {
-        (Algorithm::RS256, AlgorithmParameters::RSA(_)) => (KeyAlgorithm::RS256, true),
-        (Algorithm::ES256, AlgorithmParameters::EllipticCurve(key)) => {
-            (KeyAlgorithm::ES256, key.curve == EllipticCurve::P256)
-        }
-        (Algorithm::EdDSA, AlgorithmParameters::OctetKeyPair(key)) => {
-            (KeyAlgorithm::EdDSA, key.curve == EllipticCurve::Ed25519)
-        }
-        _ => return false,
-    };
-    fits && jwk.common.key_algorithm.is_none_or(|its| its == named)
-        && jwk.common.public_key_use.as_ref().is_none_or(|its| *its == PublicKeyUse::Signature)
-        && jwk.common.key_operations.as_ref().is_none_or(|its| its.contains(&KeyOperations::Verify))
 }
 
 #[cfg(test)]

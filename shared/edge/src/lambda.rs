@@ -9,30 +9,56 @@ use oms_core::{
     config::{EventConfig, PostgresConfig, RedisConfig, Source},
 };
 
-use crate::{ClientIp, Edge, EdgeConfig, poke, telemetry};
+use crate::{ClientIp, Edge, EdgeConfig, iam, poke, telemetry};
 
-/// Reads the settings, builds the router and serves until the environment is taken away. `read` reads what only this
-/// function needs to know; `router` is protected already.
+/// What an HTTP function is told; `own` is what only this function needs to know.
+#[derive(Debug)]
+pub struct Settings<C> {
+    edge: EdgeConfig,
+    postgres: PostgresConfig,
+    redis: RedisConfig,
+    events: EventConfig,
+    poke_queue: Option<String>,
+    /// An HTTP API gathers an answer before it sends it; a REST API in STREAM mode does not.
+    streaming: bool,
+    own: C,
+}
+
+impl<C> Settings<C> {
+    /// Reads the settings. Problems are noted in the source.
+    pub fn read(source: &mut Source, own: impl FnOnce(&mut Source) -> C) -> Self {
+        Self {
+            edge: EdgeConfig::read(source),
+            postgres: PostgresConfig::read(source),
+            redis: RedisConfig::read(source),
+            events: EventConfig::read(source),
+            poke_queue: poke::queue(source),
+            streaming: source.parse("RESPONSE_STREAMING", false, "true or false"),
+            own: own(source),
+        }
+    }
+}
+
+/// Reads the settings, builds the router and serves until the environment is taken away. `router` is protected already.
 ///
 /// # Errors
 ///
 /// Every problem of the configuration at once.
-pub async fn run<C>(read: impl FnOnce(&mut Source) -> C, router: impl FnOnce(&Edge, C) -> Router) -> Result<(), Error> {
-    let mut source = Source::from_env();
-    let (config, postgres, redis) =
-        (EdgeConfig::read(&mut source), PostgresConfig::read(&mut source), RedisConfig::read(&mut source));
-    let events = EventConfig::read(&mut source);
-    let (queue, own) = (poke::queue(&source), read(&mut source));
-    // An HTTP API gathers an answer before it sends it; a REST API in STREAM mode does not.
-    let streaming = source.parse("RESPONSE_STREAMING", false, "true or false");
+pub async fn run<C>(
+    settings: impl FnOnce(&mut Source) -> Settings<C>,
+    router: impl FnOnce(&Edge, C) -> Router,
+) -> Result<(), Error> {
+    let mut source = iam::offer(Source::from_env());
+    let Settings { edge, postgres, redis, events, poke_queue, streaming, own } = settings(&mut source);
     source.finish()?;
-    let telemetry = Arc::new(telemetry::init(&config.telemetry));
-    let edge = Edge::new(config, Registry::connect_lazy(&postgres, &redis, &events)?);
-    let answered = poke::register(queue, edge.config.breaker, &edge.registry.outbox).await?;
+    let telemetry = Arc::new(telemetry::init(&edge.telemetry));
+    let edge = Edge::new(edge, Registry::connect_lazy(&postgres, &redis, &events)?);
+    let answered = poke::register(poke_queue, edge.config.breaker, &edge.registry.outbox).await?;
     let router = router(&edge, own);
     let answer = async |request: Request| {
         let response = router.clone().oneshot(with_client_ip(request)).await;
-        // Once the answer is out the environment is frozen, and its spans with it.
+        // Once the answer is out the environment is frozen, and its metrics and spans with it. What a streamed body measures
+        // goes with the next answer.
         telemetry.flush().await;
         answered.note();
         response

@@ -11,7 +11,9 @@ pub mod config;
 pub mod deadline;
 mod failed_login;
 pub mod health;
-mod jwks;
+#[cfg(feature = "iam")]
+pub mod iam;
+pub mod jwks;
 #[cfg(feature = "lambda")]
 pub mod lambda;
 mod layers;

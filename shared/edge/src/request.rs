@@ -18,7 +18,7 @@ use oms_core::{
     error::{Code, Error},
     fault::{FaultKind, Location},
 };
-use opentelemetry::trace::{SpanContext, SpanId, TraceContextExt, TraceFlags, TraceId, TraceState};
+use opentelemetry::trace::{TraceContextExt, TraceState};
 use tracing::{Instrument, Span, field::Empty};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 use uuid::Uuid;
@@ -34,6 +34,8 @@ use crate::{
 pub const CORRELATION_ID: HeaderName = HeaderName::from_static("x-correlation-id");
 const TRACEPARENT: &str = "traceparent";
 const TRACESTATE: &str = "tracestate";
+/// On Lambda the runtime sets it, whatever the client sent.
+const XRAY_TRACE: &str = "x-amzn-trace-id";
 const FORWARDED_FOR: &str = "x-forwarded-for";
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 const MAX_USER_AGENT: usize = 512;
@@ -262,21 +264,15 @@ fn user_agent(headers: &HeaderMap) -> Option<String> {
 /// Makes the span a child of the caller's, and tells the trace context that goes on from here.
 fn join_trace(headers: &HeaderMap, span: &Span) -> TraceParent {
     let mut given = headers.get_all(TRACEPARENT).iter();
+    let xray = || headers.get(XRAY_TRACE)?.to_str().ok().and_then(TraceParent::from_xray);
     let parent = match (given.next(), given.next()) {
         (Some(only), None) => only.to_str().ok().and_then(TraceParent::parse),
+        (None, _) => xray(),
         _ => None,
     };
     if let Some(parent) = parent {
         let state = headers.get(TRACESTATE).and_then(|v| v.to_str().ok()).and_then(|v| v.parse::<TraceState>().ok());
-        let remote = SpanContext::new(
-            TraceId::from_bytes(parent.trace_id),
-            SpanId::from_bytes(parent.span_id),
-            TraceFlags::default().with_sampled(parent.sampled),
-            true,
-            state.unwrap_or_default(),
-        );
-        // It fails when spans are not exported, and then there is nobody to tell.
-        let _ = span.set_parent(opentelemetry::Context::new().with_remote_span_context(remote));
+        parent.adopt(span, state.unwrap_or_default());
     }
     let context = span.context();
     let own = context.span().span_context().clone();
@@ -361,5 +357,15 @@ mod tests {
         assert_eq!(join_trace(request(&[("traceparent", GIVEN)]).headers(), &Span::none()).to_string(), GIVEN);
         let fresh = join_trace(request(&[("traceparent", GIVEN), ("traceparent", GIVEN)]).headers(), &Span::none());
         assert_ne!(fresh.to_string(), GIVEN);
+    }
+
+    #[test]
+    fn the_trace_of_lambda_goes_on_when_the_caller_has_none() {
+        const XRAY: (&str, &str) =
+            ("x-amzn-trace-id", "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=0");
+        const GIVEN: (&str, &str) = ("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
+        let joined = |headers: &[_]| join_trace(request(headers).headers(), &Span::none()).to_string();
+        assert_eq!(joined(&[XRAY]), "00-5759e988bd862e3fe1be46a994272793-53995c3f42cd8ad8-00");
+        assert_eq!(joined(&[XRAY, GIVEN]), GIVEN.1);
     }
 }

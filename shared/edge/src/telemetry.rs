@@ -1,4 +1,6 @@
-//! Logs as JSON lines on stdout, and spans over OTLP (specification 8.2, 16.6).
+//! Logs as JSON lines on stdout, spans over OTLP, and on Lambda metrics as lines on stdout (specification 8, 16.6).
+
+use std::sync::Arc;
 
 use opentelemetry::{global, trace::TracerProvider};
 use opentelemetry_otlp::{Protocol, SpanExporter, WithExportConfig};
@@ -9,17 +11,24 @@ use tracing_subscriber::{
 };
 
 pub use crate::config::TelemetryConfig;
+use crate::metrics::emf::Emf;
 
 /// Keeps spans flowing; what is still waiting is sent when it is dropped.
 #[must_use = "spans are lost when the guard is dropped at once"]
 #[derive(Debug)]
-pub struct TelemetryGuard(Option<SdkTracerProvider>);
+pub struct TelemetryGuard {
+    spans: Option<SdkTracerProvider>,
+    metrics: Option<Arc<Emf>>,
+}
 
 impl TelemetryGuard {
-    /// Sends the spans that wait. A Lambda calls it before it answers, since it is frozen afterwards. Never fails: a lost
-    /// span is logged.
+    /// Writes the metrics and sends the spans that wait. A Lambda calls it before it answers, since it is frozen afterwards.
+    /// Never fails: a lost span is logged.
     pub async fn flush(&self) {
-        let Some(provider) = self.0.clone() else { return };
+        if let Some(metrics) = &self.metrics {
+            metrics.flush();
+        }
+        let Some(provider) = self.spans.clone() else { return };
         // The exporter blocks until the collector has answered.
         if let Ok(Err(error)) = tokio::task::spawn_blocking(move || provider.force_flush()).await {
             tracing::warn!(%error, "spans are not exported");
@@ -28,7 +37,7 @@ impl TelemetryGuard {
 
     /// Sends what waits and stops exporting.
     pub async fn shutdown(mut self) {
-        let Some(provider) = self.0.take() else { return };
+        let Some(provider) = self.spans.take() else { return };
         if let Ok(Err(error)) = tokio::task::spawn_blocking(move || provider.shutdown()).await {
             tracing::warn!(%error, "the last spans are not exported");
         }
@@ -37,7 +46,7 @@ impl TelemetryGuard {
 
 impl Drop for TelemetryGuard {
     fn drop(&mut self) {
-        if let Some(provider) = self.0.take()
+        if let Some(provider) = self.spans.take()
             && let Err(error) = provider.shutdown()
         {
             tracing::warn!(%error, "the last spans are not exported");
@@ -45,8 +54,8 @@ impl Drop for TelemetryGuard {
     }
 }
 
-/// Sets up logs and traces for the process. Without `TRACE_ENDPOINT` nothing of OpenTelemetry is built. Calling it again
-/// changes nothing.
+/// Sets up logs and traces for the process, and metrics when it is a Lambda function. Without `TRACE_ENDPOINT` nothing of
+/// OpenTelemetry is built. Calling it again changes nothing.
 pub fn init(config: &TelemetryConfig) -> TelemetryGuard {
     let (provider, problem) = match config.trace_endpoint.as_deref().map(|endpoint| exporter(config, endpoint)) {
         None => (None, None),
@@ -62,7 +71,8 @@ pub fn init(config: &TelemetryConfig) -> TelemetryGuard {
     if let Some(error) = problem {
         tracing::error!(%error, "spans can't be exported");
     }
-    TelemetryGuard(provider)
+    let metrics = config.function.as_deref().and_then(|function| Emf::install(&config.service_name, function));
+    TelemetryGuard { spans: provider, metrics }
 }
 
 /// JSON lines to the writer and spans to the provider.

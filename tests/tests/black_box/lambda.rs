@@ -1,5 +1,8 @@
 //! The finished functions under a Lambda runtime of our own: what the platform hands them, and what they must hand back.
 
+mod keys;
+mod telemetry;
+
 use std::sync::Arc;
 
 use axum::{
@@ -46,6 +49,7 @@ async fn next(State(platform): State<Arc<Platform>>) -> (HeaderMap, String) {
     let headers = [
         ("lambda-runtime-aws-request-id", "8476a536-e9f4-11e8-9739-2dfe598c3fcd"),
         ("lambda-runtime-deadline-ms", "9999999999999"),
+        ("lambda-runtime-trace-id", "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1"),
         ("lambda-runtime-invoked-function-arn", "arn:aws:lambda:eu-west-1:000000000000:function:oms"),
     ];
     let headers = headers.map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
@@ -102,7 +106,7 @@ async fn next_of_extension(State(platform): State<Arc<Platform>>) -> String {
 struct Function {
     invocations: mpsc::UnboundedSender<Waiting>,
     platform: Arc<Platform>,
-    _program: Program,
+    program: Program,
     database: Arc<Database>,
 }
 
@@ -141,7 +145,7 @@ impl Function {
                 ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "512"),
             ],
         );
-        Self { invocations, platform, _program: program, database }
+        Self { invocations, platform, program, database }
     }
 
     /// Sends an event through; gives what the function answers.

@@ -13,6 +13,8 @@ mod events;
 #[cfg(test)]
 mod graphql;
 #[cfg(test)]
+mod infrastructure;
+#[cfg(test)]
 mod lambda;
 #[cfg(test)]
 mod outages;

@@ -170,6 +170,18 @@ async fn a_request_in_flight_is_finished_before_it_ends() {
 }
 
 #[tokio::test]
+async fn a_container_can_ask_it_whether_it_lives() {
+    let server = Server::start(&[]).await;
+    let port = server.http.port().to_string();
+    let check = Program::start("oms-server", &["healthcheck"], &[("SERVER_PORT", &port)]).exit().await;
+    assert_eq!(check.code, Some(0), "{check:?}");
+    let check = Program::start("oms-server", &["healthcheck"], &[("SERVER_PORT", "1")]).exit().await;
+    assert_eq!(check.code, Some(1), "{check:?}");
+    assert_eq!(check.stderr[0], "error: no server answers at 127.0.0.1:1");
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn a_request_that_takes_too_long_does_not_keep_it_from_ending() {
     let server = Server::start(&[("SHUTDOWN_TIMEOUT_MS", "100"), ("DB_STATEMENT_TIMEOUT_MS", "600000")]).await;
     let pool = server.database.pool().await;

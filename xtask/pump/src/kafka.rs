@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use oms_outbox_publisher::{KafkaConfig, KafkaContext, client_config};
+use oms_kafka::{KafkaConfig, KafkaContext, client_config};
 use rdkafka::{
     Message, Offset, TopicPartitionList,
     consumer::{CommitMode, Consumer, StreamConsumer},

@@ -15,7 +15,7 @@ use std::io::Write as _;
 use anyhow::{Context as _, Result};
 use clap::Parser;
 use oms_core::config::Source;
-use oms_outbox_publisher::KafkaConfig;
+use oms_kafka::KafkaConfig;
 use rdkafka::mocking::MockCluster;
 use tokio::{
     signal::unix::{SignalKind, signal},

@@ -28,16 +28,41 @@ pub fn moto(root: &Path) -> Result<PathBuf> {
 
 /// The Python clients that the black-box tests run, in `.oms/tools/clients`.
 pub fn python_clients(root: &Path) -> Result<()> {
-    let list = root.join("tests/clients/requirements.txt");
-    let wanted = fs::read(&list).with_context(|| format!("cannot read {}", list.display()))?;
-    let folder = state::folder(root).join("tools/clients");
-    let (python, installed) = (folder.join("bin/python"), folder.join("requirements.txt"));
-    if fs::read(&installed).is_ok_and(|installed| installed == wanted) && works(&python) {
-        return Ok(());
+    listed(root, "clients", "tests/clients/requirements.txt").map(drop)
+}
+
+/// The tools that check templates, containers and migrations, in `.oms/tools/infra`; gives the folder of their programs.
+pub fn infra_tools(root: &Path) -> Result<PathBuf> {
+    listed(root, "infra", "infra/requirements.txt")
+}
+
+/// AWS SAM, which deploys: the one on the PATH, else one of our own.
+pub fn sam(root: &Path) -> Result<PathBuf> {
+    if super::runs("sam") {
+        return Ok(PathBuf::from("sam"));
     }
-    eprintln!("Installing the Python clients of the tests with pip into {}", folder.display());
+    Ok(infra_tools(root)?.join("sam"))
+}
+
+/// The linker for another architecture, and for the older C library of Lambda: a folder that goes before the PATH.
+pub fn cross_compiler(root: &Path) -> Result<PathBuf> {
+    listed(root, "zig", "infra/zig-requirements.txt")
+}
+
+/// Installs what a list names into an environment of its own, once for each content of the list; gives the folder of the
+/// programs.
+fn listed(root: &Path, name: &str, list: &str) -> Result<PathBuf> {
+    let list = root.join(list);
+    let wanted = fs::read(&list).with_context(|| format!("cannot read {}", list.display()))?;
+    let folder = state::folder(root).join("tools").join(name);
+    let (programs, installed) = (folder.join("bin"), folder.join("requirements.txt"));
+    if fs::read(&installed).is_ok_and(|installed| installed == wanted) && works(&programs.join("python")) {
+        return Ok(programs);
+    }
+    eprintln!("Installing with pip what {} names into {}", list.display(), folder.display());
     environment(&folder, &["--quiet", "-r", &list.to_string_lossy()])?;
-    fs::write(&installed, wanted).with_context(|| format!("cannot write {}", installed.display()))
+    fs::write(&installed, wanted).with_context(|| format!("cannot write {}", installed.display()))?;
+    Ok(programs)
 }
 
 /// Makes a Python environment anew and lets pip install into it.

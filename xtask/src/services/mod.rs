@@ -4,6 +4,7 @@
 mod account;
 mod aws;
 mod child;
+mod docker;
 mod kafka;
 mod moto;
 mod postgres;
@@ -13,6 +14,7 @@ mod redis;
 pub use account::Account;
 pub(crate) use account::create_folder;
 pub use aws::AwsResources;
+pub use docker::{Compose, Outside};
 pub use kafka::{KAFKA, Kafka, KafkaPrograms};
 pub use moto::Moto;
 pub use postgres::{Binaries, Postgres};

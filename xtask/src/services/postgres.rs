@@ -163,6 +163,26 @@ impl Postgres {
         Ok(())
     }
 
+    /// Runs statements in the database `postgres`, all or none.
+    pub fn run(&self, statements: &str) -> Result<()> {
+        self.psql(statements).map(drop)
+    }
+
+    /// The schema of the database `postgres`, as `pg_dump` says it.
+    pub fn schema(&self) -> Result<String> {
+        let port = self.port.to_string();
+        let output = self
+            .command("pg_dump")
+            .env("PGPASSWORD", &self.password)
+            .args(["--schema-only", "--no-owner", "-h", "127.0.0.1", "-p", &port, "-U", USER, "-d", "postgres"])
+            .output()
+            .context("cannot run pg_dump")?;
+        if !output.status.success() {
+            bail!("pg_dump failed: {}", String::from_utf8_lossy(&output.stderr).trim());
+        }
+        String::from_utf8(output.stdout).context("the schema is no UTF-8")
+    }
+
     /// Starts it, or starts it again on the same port and data, and returns once it answers.
     pub fn start(&mut self) -> Result<()> {
         if self.child.is_some() {

@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use oms_kafka::{KafkaConfig, KafkaContext, client_config};
 use rdkafka::{
     Message, Offset, TopicPartitionList,
     consumer::{CommitMode, Consumer, StreamConsumer},
@@ -16,7 +17,7 @@ use rdkafka::{
 
 use super::{Fate, Letter, RedriveOptions, Redriver, Report};
 use crate::{
-    Error, KafkaConfig, KafkaContext, Result, client_config,
+    Error, Result,
     record::{ORIGINAL_ERROR, Record},
 };
 
@@ -62,7 +63,7 @@ async fn redrive_until(
     while !ends.is_empty() {
         let received = tokio::time::timeout(config.delivery_timeout, consumer.recv()).await;
         let message = match received {
-            Err(_) => return Err(consumer.context().explain("the dead letters can't be read")),
+            Err(_) => return Err(consumer.context().explain("the dead letters can't be read").into()),
             Ok(Err(KafkaError::PartitionEOF(partition))) => {
                 ends.remove(&partition);
                 continue;

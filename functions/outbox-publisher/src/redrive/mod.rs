@@ -8,13 +8,14 @@ mod sqs;
 use std::{collections::BTreeMap, fmt};
 
 use oms_events::REDRIVEN;
+use oms_kafka::KafkaConfig;
 use serde::Serialize;
 
 pub use kafka::redrive_kafka;
 pub use sqs::redrive_sqs;
 
 use crate::{
-    Error, KafkaConfig, Result,
+    Error, Result,
     producer::{Outcome, Producer},
     record::{ORIGINAL_ERROR, Record},
 };

@@ -11,9 +11,10 @@ use aws_sdk_sqs::{
     types::{Message, MessageSystemAttributeName},
 };
 use oms_events::{DeadLetter, Undecodable};
+use oms_kafka::KafkaConfig;
 
 use super::{Fate, Letter, RedriveOptions, Redriver, Report};
-use crate::{Error, KafkaConfig, Result, record::Record};
+use crate::{Error, Result, record::Record};
 
 /// How long a letter is hidden from others while it is put back.
 const HIDDEN_SECONDS: i32 = 60;

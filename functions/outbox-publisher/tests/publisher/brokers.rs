@@ -6,7 +6,7 @@ use std::{
 };
 
 use oms_core::config::Source;
-use oms_outbox_publisher::KafkaConfig;
+use oms_kafka::KafkaConfig;
 use rdkafka::{
     ClientConfig, ClientContext, Message, Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer},

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use lambda_runtime::{Context, LambdaEvent};
+use metrics_util::debugging::{DebugValue, DebuggingRecorder};
 use oms_outbox_publisher::{Publisher, lambda::handle};
 use serde_json::{Value, json};
 use sqlx::PgPool;
@@ -40,9 +41,17 @@ async fn without_kafka_it_fails_before_its_time_is_up_so_that_sqs_brings_the_pok
     create(&oms, ["Customer".to_owned()]).await;
     mock.broker_down(-1).unwrap();
     let (began, time) = (Instant::now(), Duration::from_secs(5));
+    let recorder = DebuggingRecorder::new();
+    let measured = metrics::set_default_local_recorder(&recorder);
     let answer = handle(&oms, &mut Publisher::new(config), &invocation(json!({}), time)).await;
+    drop(measured);
     assert!(answer.is_err(), "{answer:?}");
     assert!(began.elapsed() < time, "the environment is frozen with its locks otherwise");
+    let age = recorder.snapshotter().snapshot().into_vec().into_iter().find_map(|(key, _, _, value)| match value {
+        DebugValue::Gauge(age) if key.key().name() == "oms_outbox_oldest_age_seconds" => Some(*age),
+        _ => None,
+    });
+    assert!(age.is_some_and(|age| age > 0.0), "an alarm watches how long events wait: {age:?}");
     assert_eq!((unpublished(&pool).await, locks(&pool).await), (1, 0));
 }
 

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use oms_outbox_publisher::{KafkaConfig, Publisher};
+use oms_kafka::KafkaConfig;
+use oms_outbox_publisher::Publisher;
 use rdkafka::{
     ClientConfig,
     admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},

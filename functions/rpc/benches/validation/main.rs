@@ -30,6 +30,7 @@ use oms_core::{
     Registry,
     config::{EventConfig, PostgresConfig, RedisConfig, Source},
     context::{Context, Permissions},
+    postgres::Roles,
 };
 use oms_edge::{Edge, EdgeConfig};
 use oms_proto::server::v1 as pb;
@@ -137,7 +138,7 @@ impl Server {
         let edge = EdgeConfig::read(&mut source);
         source.finish()?;
         let registry = Registry::connect_lazy(&postgres, &redis, &events)?;
-        registry.migrate().await?;
+        registry.migrate(&Roles::default(), Instant::now() + Duration::from_secs(60)).await?;
         let author = Context {
             tenant: tenant.parse()?,
             actor: "bench".to_owned(),

@@ -124,7 +124,7 @@ impl EventLog {
     pub async fn claimer(&self) -> Result<Claims> {
         let options = match &self.direct {
             Some(direct) => postgres::direct_options(direct)?,
-            None => self.db.connect_options(),
+            None => self.db.connect_options()?,
         };
         let connection = self.db.aside(PgConnection::connect_with(&options)).await?;
         Ok(Claims::new(connection, self.db.clone()))
@@ -167,6 +167,11 @@ impl EventLog {
             }
             tracing::info!("dropped an old range of the event log");
         }
+    }
+
+    /// Begins the next epoch; which one it is.
+    pub(crate) async fn begin_epoch(&self) -> Result<i64> {
+        Ok(repository::begin_epoch(&self.db).await?)
     }
 
     /// Takes everything for published, for an installation that has no Kafka: the log is for the change feed alone, and its

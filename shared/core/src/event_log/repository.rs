@@ -193,6 +193,10 @@ pub(super) async fn advance_all(db: impl PgExecutor<'_>) -> sqlx::Result<()> {
     Ok(())
 }
 
+pub(super) async fn begin_epoch(db: impl PgExecutor<'_>) -> sqlx::Result<i64> {
+    sqlx::query_scalar!(r#"SELECT begin_epoch() AS "epoch!""#).fetch_one(db).await
+}
+
 /// Drops the oldest range of the log if it is old enough and published; whether it did.
 pub(super) async fn drop_oldest_range(db: impl PgExecutor<'_>, age: PgInterval) -> sqlx::Result<bool> {
     let dropped = sqlx::query_scalar!("SELECT drop_oldest_event_range($1)", age).fetch_one(db).await?;

@@ -1,6 +1,6 @@
 //! The database as services see it: the pool behind a circuit breaker, and no call without an end.
 
-use std::{future::Future, io, time::Duration};
+use std::{future::Future, io, sync::Arc, time::Duration};
 
 use futures::{StreamExt as _, TryStreamExt as _, future::BoxFuture, stream, stream::BoxStream};
 use sqlx::{
@@ -9,7 +9,11 @@ use sqlx::{
     postgres::{PgConnectOptions, PgQueryResult, PgRow, PgStatement, PgTypeInfo},
 };
 
-use crate::breaker::{Admission, Breaker, BreakerConfig};
+use super::login::Login;
+use crate::{
+    breaker::{Admission, Breaker, BreakerConfig},
+    login::LoginTokens,
+};
 
 /// How much longer than the database itself may take for a statement its answer is waited for: what takes longer does not
 /// come any more.
@@ -27,17 +31,35 @@ pub struct Database {
     pool: PgPool,
     breaker: Breaker,
     limit: Duration,
+    login: Option<Arc<Login>>,
 }
 
 impl Database {
     /// Over a pool whose sessions end a statement after `statement_timeout`.
     pub(crate) fn new(pool: PgPool, breaker: BreakerConfig, statement_timeout: Duration) -> Self {
-        Self { pool, breaker: Breaker::new("postgresql", breaker), limit: statement_timeout.saturating_add(MARGIN) }
+        let limit = statement_timeout.saturating_add(MARGIN);
+        Self { pool, breaker: Breaker::new("postgresql", breaker), limit, login: None }
+    }
+
+    /// Sessions log in with these tokens.
+    pub(crate) fn with_login_tokens(self, tokens: Arc<dyn LoginTokens>) -> Self {
+        Self { login: Some(Arc::new(Login::new(tokens))), ..self }
     }
 
     /// How the pool connects.
-    pub(crate) fn connect_options(&self) -> PgConnectOptions {
-        self.pool.connect_options().as_ref().clone()
+    pub(crate) fn connect_options(&self) -> sqlx::Result<PgConnectOptions> {
+        self.renew_login()?;
+        Ok(self.pool.connect_options().as_ref().clone())
+    }
+
+    /// Before a session may begin.
+    fn renew_login(&self) -> sqlx::Result<()> {
+        self.login.as_ref().map_or(Ok(()), |login| login.renew(&self.pool))
+    }
+
+    /// How long one statement may run.
+    pub(super) fn statement_timeout(&self) -> Duration {
+        self.limit.saturating_sub(MARGIN)
     }
 
     /// Closes the connections.
@@ -86,6 +108,7 @@ impl Database {
     ) -> sqlx::Result<T> {
         let admission = self.admit()?;
         let done = async {
+            self.renew_login()?;
             let mut held = Held { connection: self.pool.acquire().await?, is_whole: false };
             let done = limited(limit, work(&mut held.connection)).await;
             held.is_whole = !done.as_ref().is_err_and(is_timeout);
@@ -141,7 +164,7 @@ fn settle<T>(admission: Admission<'_>, done: sqlx::Result<T>) -> sqlx::Result<T>
 
 /// Whether the database is away, or can serve nobody. A statement that took too long, and a write that is refused, are
 /// answers.
-fn is_outage(error: &sqlx::Error) -> bool {
+pub(super) fn is_outage(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::PoolTimedOut | sqlx::Error::WorkerCrashed => true,
         // Connection exceptions; shutting down, crashed, starting up; out of connections, memory or disk.

@@ -6,7 +6,7 @@ use std::{
 use axum::{Json, Router, extract::State, http::StatusCode, response::IntoResponse, routing::get};
 use serde_json::{Value, json};
 
-use super::*;
+use super::{document::MAX_BYTES, *};
 use crate::authentication::tests::KeyPair;
 
 /// An identity provider on this machine, whose keys change and which can be broken.

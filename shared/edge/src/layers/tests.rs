@@ -432,4 +432,19 @@ async fn a_span_is_named_by_the_route_and_is_part_of_the_callers_trace() {
     assert!(matches!(spans[2].status, opentelemetry::trace::Status::Error { .. }));
 }
 
+#[tokio::test]
+async fn an_invocation_is_part_of_the_trace_of_lambda_if_that_is_sampled() {
+    let header =
+        |sampled| format!("Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled={sampled}");
+    let (_, spans) = observed(async |_| {
+        for header in [header(1), header(0)] {
+            drop(crate::trace_context::invocation_span(Some(&header)));
+        }
+    })
+    .await;
+    let [span] = spans.as_slice() else { panic!("{spans:?}") };
+    assert_eq!(span.span_context.trace_id().to_string(), "5759e988bd862e3fe1be46a994272793");
+    assert_eq!(span.parent_span_id.to_string(), "53995c3f42cd8ad8");
+}
+
 mod limits;

@@ -1,4 +1,4 @@
-//! The metrics of specification 8.1 for Prometheus. Without [`install`] recording costs nothing.
+//! The metrics for Prometheus.
 
 use std::{sync::OnceLock, time::Duration};
 
@@ -7,9 +7,9 @@ use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use oms_core::breaker;
 
+use super::REQUEST_DURATION;
 use crate::config::EdgeConfig;
 
-pub(crate) const REQUEST_DURATION: &str = "oms_request_duration_seconds";
 /// From a cached read to a full batch at its time limit, in seconds.
 const BUCKETS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 /// Samples wait in memory until a scrape or an upkeep takes them.

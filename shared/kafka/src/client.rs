@@ -1,4 +1,4 @@
-//! What producers and consumers of Kafka have in common.
+//! What producers, consumers and administrators have in common.
 
 use std::{
     error::Error as StdError,
@@ -65,12 +65,13 @@ impl KafkaContext {
     }
 
     /// Why the brokers can't be reached, if they could not. A time-out alone would not tell.
-    pub(crate) fn last_error(&self) -> Option<String> {
+    fn last_error(&self) -> Option<String> {
         self.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The failure, with the reason behind it.
-    pub(crate) fn explain(&self, failure: &str) -> Error {
+    #[must_use]
+    pub fn explain(&self, failure: &str) -> Error {
         Error::Kafka(match self.last_error() {
             Some(reason) => format!("{failure}; {reason}"),
             None => failure.to_owned(),

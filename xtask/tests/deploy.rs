@@ -1,0 +1,182 @@
+//! `cargo xtask deploy` and `diff` with stand-ins for SAM and the AWS CLI, since nobody deploys from a test and moto knows no
+//! nested change sets. They note how they are called, and answer as those do.
+
+#![expect(clippy::unwrap_used, reason = "Clippy takes what tests call for no part of them")]
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// A checkout with one stage, and a folder of programs.
+struct Checkout(PathBuf);
+
+impl Checkout {
+    fn new(name: &str, aws: &str) -> Self {
+        let root = std::env::temp_dir().join(format!("oms-deploy-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&root);
+        let put = |path: &str, text: &str| {
+            let path = root.join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(&path, text).unwrap();
+            path
+        };
+        put("xtask/Cargo.toml", "");
+        put("infra/parameters/blue.json", r#"{"Parameters": {"Stage": "blue", "JwtIssuer": "https://issuer.test"}}"#);
+        put(
+            "infra/parameters/open.json",
+            r#"{"Parameters": {"Stage": "open", "JwtIssuer": "https://login.example.com/"}}"#,
+        );
+        put("target/lambda-layers/rds-certificates/rds/global-bundle.pem", "certificates");
+        let program = |name: &str, does: &str| {
+            let notes = r#"[ "$1" = --version ] && exit 0; echo "$(basename "$0") $*" >> "$NOTES";"#;
+            let path = put(&format!("bin/{name}"), &format!("#!/bin/sh\n{notes}\n{does}\n"));
+            fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+        };
+        program("sam", "exit ${SAM_FAILS:-0}");
+        program("aws", aws);
+        Self(root)
+    }
+
+    fn xtask(&self, arguments: &[&str], more: &[(&str, &str)]) -> Output {
+        let path = std::env::join_paths(
+            [self.0.join("bin")].into_iter().chain(std::env::split_paths(&std::env::var_os("PATH").unwrap())),
+        );
+        Command::new(env!("CARGO_BIN_EXE_xtask"))
+            .args(arguments)
+            .env("CARGO_MANIFEST_DIR", self.0.join("xtask"))
+            .env("PATH", path.unwrap())
+            .env("NOTES", self.notes_path())
+            .envs(more.iter().copied())
+            .output()
+            .unwrap()
+    }
+
+    fn notes_path(&self) -> PathBuf {
+        self.0.join("notes")
+    }
+
+    /// How the programs were called, a line each.
+    fn notes(&self) -> Vec<String> {
+        fs::read_to_string(self.notes_path()).unwrap_or_default().lines().map(str::to_owned).collect()
+    }
+}
+
+impl Drop for Checkout {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn printed(output: &Output) -> (String, String) {
+    (String::from_utf8_lossy(&output.stdout).into_owned(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+/// Answers of CloudFormation, where the root has one change of its own and a nested stack with two.
+const CHANGES: &str = r#"
+case "$*" in
+  *describe-stacks*) echo '{"Stacks": [{"StackStatus": "UPDATE_COMPLETE"}]}' ;;
+  *create-change-set*) echo '{"Id": "root-set"}' ;;
+  *describe-change-set*root-set*) echo '{"Status": "CREATE_COMPLETE", "Changes": [
+    {"ResourceChange": {"Action": "Modify", "LogicalResourceId": "Data", "ResourceType": "AWS::CloudFormation::Stack", "ChangeSetId": "data-set"}},
+    {"ResourceChange": {"Action": "Remove", "LogicalResourceId": "Old", "ResourceType": "AWS::SQS::Queue"}}]}' ;;
+  *describe-change-set*data-set*) echo '{"Status": "CREATE_COMPLETE", "Changes": [
+    {"ResourceChange": {"Action": "Add", "LogicalResourceId": "Reader", "ResourceType": "AWS::RDS::DBInstance"}},
+    {"ResourceChange": {"Action": "Modify", "LogicalResourceId": "Cluster", "ResourceType": "AWS::RDS::DBCluster", "Replacement": "True",
+      "Details": [{"Target": {"Attribute": "Properties", "Name": "KmsKeyId"}}]}}]}' ;;
+esac"#;
+
+#[test]
+fn a_deployment_gives_the_stage_its_parameters_and_a_version_of_its_own() {
+    let checkout = Checkout::new("deploys", "exit 1");
+    let output = checkout.xtask(&["deploy", "--stage", "blue", "--no-build"], &[]);
+    let (stdout, stderr) = printed(&output);
+    assert!(output.status.success(), "{stderr}");
+    assert!(stdout.contains("/oms/blue/endpoint"), "{stdout}");
+    let notes = checkout.notes();
+    assert_eq!(notes.len(), 1, "{notes:?}");
+    for part in [
+        "sam deploy --template-file infra/template.yaml --stack-name oms-blue",
+        "--capabilities CAPABILITY_IAM CAPABILITY_AUTO_EXPAND",
+        "ParameterKey=JwtIssuer,ParameterValue=https://issuer.test",
+        "ParameterKey=CodeVersion,ParameterValue=",
+    ] {
+        assert!(notes[0].contains(part), "{part} in {}", notes[0]);
+    }
+}
+
+#[test]
+fn a_deployment_that_fails_says_so() {
+    let checkout = Checkout::new("fails", "exit 1");
+    let output = checkout.xtask(&["deploy", "--stage", "blue", "--no-build"], &[("SAM_FAILS", "1")]);
+    assert!(!output.status.success());
+    let (_, stderr) = printed(&output);
+    assert!(stderr.contains("put back what was there"), "{stderr}");
+}
+
+#[test]
+fn a_difference_shows_what_changes_in_every_stack_and_leaves_no_change_set() {
+    let checkout = Checkout::new("differs", CHANGES);
+    let output = checkout.xtask(&["diff", "--stage", "blue", "--no-build"], &[]);
+    let (stdout, stderr) = printed(&output);
+    assert!(output.status.success(), "{stderr}");
+    assert_eq!(
+        stdout,
+        "A deployment of oms-blue would change 3 resources:\n  + blue/Data/Reader AWS::RDS::DBInstance\n  \
+         ! replaced: blue/Data/Cluster AWS::RDS::DBCluster (KmsKeyId)\n  - blue/Old AWS::SQS::Queue\n"
+    );
+    let notes = checkout.notes();
+    assert!(notes[0].starts_with("sam package"), "{notes:?}");
+    assert!(notes.iter().any(|note| note.contains("--change-set-type UPDATE --include-nested-stacks")), "{notes:?}");
+    assert!(notes.last().unwrap().contains("delete-change-set --change-set-name root-set"), "{notes:?}");
+    assert!(!notes.iter().any(|note| note.contains("execute") || note.contains("delete-stack")), "{notes:?}");
+}
+
+#[test]
+fn before_the_first_deployment_everything_is_new_and_nothing_is_left_behind() {
+    let unknown = CHANGES.replace(
+        r#"echo '{"Stacks": [{"StackStatus": "UPDATE_COMPLETE"}]}'"#,
+        "echo 'Stack with id oms-blue does not exist' >&2; exit 254",
+    );
+    let checkout = Checkout::new("first", &unknown);
+    let output = checkout.xtask(&["diff", "--stage", "blue", "--no-build"], &[]);
+    assert!(output.status.success(), "{:?}", printed(&output));
+    let notes = checkout.notes();
+    assert!(notes.iter().any(|note| note.contains("--change-set-type CREATE")), "{notes:?}");
+    assert!(notes.last().unwrap().contains("delete-stack --stack-name oms-blue"), "{notes:?}");
+}
+
+#[test]
+fn what_cloudformation_finds_wrong_is_told_and_no_change_is_no_failure() {
+    let failed = |reason: &str| {
+        format!(
+            r#"case "$*" in
+  *describe-stacks*) echo '{{"Stacks": [{{"StackStatus": "UPDATE_COMPLETE"}}]}}' ;;
+  *create-change-set*) echo '{{"Id": "root-set"}}' ;;
+  *describe-change-set*) echo '{{"Status": "FAILED", "StatusReason": "{reason}"}}' ;;
+esac"#
+        )
+    };
+    let checkout = Checkout::new(
+        "same",
+        &failed("The submitted information did not contain changes. No updates are to be performed."),
+    );
+    let output = checkout.xtask(&["diff", "--stage", "blue", "--no-build"], &[]);
+    assert_eq!(printed(&output).0, "Nothing would change in oms-blue.\n");
+    let checkout = Checkout::new("wrong", &failed("Template error: no such parameter"));
+    let output = checkout.xtask(&["diff", "--stage", "blue", "--no-build"], &[]);
+    let (_, stderr) = printed(&output);
+    assert!(!output.status.success() && stderr.contains("no such parameter"), "{stderr}");
+    assert!(checkout.notes().last().unwrap().contains("delete-change-set"), "{:?}", checkout.notes());
+}
+
+#[test]
+fn a_stage_that_is_not_there_or_not_filled_in_is_refused_before_anything_happens() {
+    let checkout = Checkout::new("refused", "exit 1");
+    for (stage, says) in [("green", "expected one of blue, open"), ("open", "JwtIssuer")] {
+        let output = checkout.xtask(&["deploy", "--stage", stage, "--no-build"], &[]);
+        let (_, stderr) = printed(&output);
+        assert!(!output.status.success() && stderr.contains(says), "{stderr}");
+    }
+    assert!(!Path::new(&checkout.notes_path()).exists(), "{:?}", checkout.notes());
+}

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
@@ -23,7 +23,7 @@ pub fn build(root: &Path) -> Result<()> {
     if !has_standard_library(ARM64)? {
         bail!("Rust's standard library for {ARM64} is not here; run `rustup target add {ARM64}`, then this again");
     }
-    run(root, &["--arm64", "--features", VENDORED], Some(install::cross_compiler(root)?))
+    run(root, &["--arm64"])
 }
 
 /// Writes the table of sizes anew: of what is deployed, or of the same for this machine where it can't be built.
@@ -33,40 +33,37 @@ pub fn sizes() -> Result<()> {
     let into = ["--output-format", "zip", "--lambda-dir"].map(str::to_owned);
     let into: Vec<String> = into.into_iter().chain([folder.to_string_lossy().into_owned()]).collect();
     let into: Vec<&str> = into.iter().map(String::as_str).collect();
-    let (target, path) = if has_standard_library(ARM64)? {
-        (["--arm64", "--features", VENDORED].as_slice(), Some(install::cross_compiler(&root)?))
+    let target = if has_standard_library(ARM64)? {
+        "--arm64"
     } else {
         eprintln!("Rust's standard library for {ARM64} is not here: measuring what this machine can build");
-        install::build_tools()?;
-        // Without a cross compiler: it runs nowhere but has the size.
-        (["--compiler", "cargo"].as_slice(), None)
+        "--x86-64"
     };
-    run(&root, &[target, into.as_slice()].concat(), path)?;
+    run(&root, &[&[target], into.as_slice()].concat())?;
     let measured = FUNCTIONS.map(|function| measure(&folder.join(function).join("bootstrap.zip")));
     let mut table = Vec::new();
     for (function, size) in FUNCTIONS.into_iter().zip(measured) {
         table.push((function, size?));
     }
-    let architecture = if target.contains(&"--arm64") { "arm64" } else { std::env::consts::ARCH };
+    let architecture = target.trim_start_matches("--");
     fs::create_dir_all(root.join("docs"))?;
     fs::write(root.join(SIZES), render(architecture, &table)).with_context(|| format!("cannot write {SIZES}"))?;
     println!("Wrote {SIZES}; commit it.");
     Ok(())
 }
 
-fn run(root: &Path, arguments: &[&str], first_in_path: Option<PathBuf>) -> Result<()> {
-    let cargo_lambda = install::cargo_lambda(root)?;
+fn run(root: &Path, arguments: &[&str]) -> Result<()> {
+    let (cargo_lambda, linker) = (install::cargo_lambda(root)?, install::cross_compiler(root)?);
     let mut command = Command::new(cargo_lambda);
     command
         .current_dir(root)
         // cargo-lambda would change how a panic ends: it must not end an environment.
         .args(["lambda", "build", "--release", "--locked", "--disable-optimizations", "--skip-target-check"])
         .args(FUNCTIONS.iter().flat_map(|function| ["--bin", function]))
+        .args(["--features", VENDORED])
         .args(arguments);
-    if let Some(folder) = first_in_path {
-        let present = std::env::var_os("PATH").unwrap_or_default();
-        command.env("PATH", std::env::join_paths([folder].into_iter().chain(std::env::split_paths(&present)))?);
-    }
+    let present = std::env::var_os("PATH").unwrap_or_default();
+    command.env("PATH", std::env::join_paths([linker].into_iter().chain(std::env::split_paths(&present)))?);
     if !interrupt::run(&mut command)?.success() {
         bail!("the functions can't be built; mend the errors above, then run this again");
     }

@@ -34,6 +34,19 @@ pub(crate) struct CustomResource {
     request_id: String,
     logical_resource_id: String,
     physical_resource_id: Option<String>,
+    #[serde(default)]
+    resource_properties: Properties,
+    #[serde(default)]
+    old_resource_properties: Properties,
+}
+
+/// What the template says of the resource.
+#[derive(Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Properties {
+    /// The backup that the database was made from; empty, as absent, when from none.
+    #[serde(default)]
+    database_snapshot: String,
 }
 
 /// Whoever has the URL can answer.
@@ -64,6 +77,12 @@ impl CustomResource {
     /// Whether the stack is deleted, or the resource is: nothing is to be done, the data is not this function's.
     pub(crate) fn is_deleted(&self) -> bool {
         self.request_type == "Delete"
+    }
+
+    /// Whether the database is another one since the last deployment, with a past that forked. It is that after the way back
+    /// from a failed restore, too.
+    pub(crate) fn is_restored(&self) -> bool {
+        self.resource_properties != self.old_resource_properties
     }
 
     /// Says how it ended, until that arrives or the time is over.
@@ -113,6 +132,29 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+
+    #[test]
+    fn another_snapshot_is_another_database() {
+        let restored = |request: &str, new: Value, old: Value| {
+            let event = json!({
+                "RequestType": request, "ResponseURL": "https://test", "StackId": "s", "RequestId": "r",
+                "LogicalResourceId": "Migration", "ResourceProperties": new, "OldResourceProperties": old,
+            });
+            serde_json::from_value::<CustomResource>(event).unwrap().is_restored()
+        };
+        let (none, first, second) = (
+            json!({"Version": "1", "DatabaseSnapshot": ""}),
+            json!({"Version": "2", "DatabaseSnapshot": "arn:first"}),
+            json!({"Version": "3", "DatabaseSnapshot": "arn:second"}),
+        );
+        assert!(restored("Update", first.clone(), none.clone()));
+        assert!(restored("Update", second, first.clone()));
+        assert!(restored("Update", none.clone(), first.clone()), "the way back");
+        assert!(restored("Create", first.clone(), json!({})));
+        assert!(!restored("Update", json!({"Version": "9", "DatabaseSnapshot": "arn:first"}), first));
+        assert!(!restored("Create", none.clone(), json!({})));
+        assert!(!restored("Update", none, json!({"Version": "0"})), "from before there was such a property");
+    }
 
     #[test]
     fn an_answer_is_never_too_long_and_the_url_never_shown() {

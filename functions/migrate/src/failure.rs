@@ -12,7 +12,7 @@ pub enum Failure {
     #[error("the owner's password can't be read from Secrets Manager")]
     Owner(String),
     /// The database is not as this version needs it.
-    #[error("{0}")]
+    #[error(transparent)]
     Database(#[from] MigrationError),
     /// The next epoch has not begun.
     #[error("the database did not begin an epoch")]
@@ -54,5 +54,24 @@ impl Failure {
 impl From<&ConfigError> for Failure {
     fn from(error: &ConfigError) -> Self {
         Self::Settings(error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_databases_own_words_are_for_the_log() {
+        let refused = MigrationError::Failed {
+            step: "the migration 1_create_one".to_owned(),
+            source: std::io::Error::other("duplicate key (ada@example.com)").into(),
+        };
+        let failure = Failure::from(refused);
+        assert_eq!(failure.to_string(), "the migration 1_create_one failed");
+        assert!(failure.cause().contains("ada@example.com"), "{}", failure.cause());
+        let failure = Failure::Owner("AccessDenied".to_owned());
+        assert_eq!(failure.to_string(), "the owner's password can't be read from Secrets Manager");
+        assert_eq!(failure.cause(), "AccessDenied");
     }
 }

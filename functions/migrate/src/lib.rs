@@ -60,7 +60,7 @@ pub async fn handle(settings: &Result<Arc<Settings>, ConfigError>, event: Lambda
             let done = if resource.is_deleted() {
                 Ok(Value::Null)
             } else {
-                work::run(settings, work::Action::Migrate, deadline).await
+                work::run(settings, work::Action::Migrate { restored: resource.is_restored() }, deadline).await
             };
             let answer = done.map(drop).map_err(|failure| told(&failure, &context));
             resource.answer(answer, end).await?;

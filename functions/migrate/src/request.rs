@@ -30,7 +30,7 @@ impl Request {
             return serde_json::from_value(event).map(Self::CustomResource).map_err(Unknown::CustomResource);
         }
         match event.get("action").and_then(Value::as_str) {
-            Some("migrate") => Ok(Self::ByHand(Action::Migrate)),
+            Some("migrate") => Ok(Self::ByHand(Action::Migrate { restored: false })),
             Some("begin-epoch") => Ok(Self::ByHand(Action::BeginEpoch)),
             _ => Err(Unknown::Action),
         }

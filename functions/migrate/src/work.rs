@@ -21,7 +21,10 @@ const MARGIN: Duration = Duration::from_secs(2);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Action {
     /// Migrations, then roles, then topics.
-    Migrate,
+    Migrate {
+        /// The database comes from a backup: the next epoch begins, before anybody else is told its address.
+        restored: bool,
+    },
     /// The next epoch of the event log, after a restore from a backup.
     BeginEpoch,
 }
@@ -66,8 +69,9 @@ async fn act(settings: Arc<Settings>, action: Action, deadline: Instant) -> Resu
     let registry = Registry::connect_lazy(&postgres, &RedisConfig::none(), &events);
     let registry = registry.map_err(|error| Failure::Fault(error.to_string()))?;
     match action {
-        Action::Migrate => {
+        Action::Migrate { restored } => {
             let migrated = registry.migrate(&settings.roles, deadline).await?;
+            let epoch = if restored { Some(registry.begin_epoch().await.map_err(Failure::Epoch)?) } else { None };
             let topics = match settings.kafka.brokers {
                 Some(_) => topics::ensure(&settings.kafka, &settings.topics, deadline).await?,
                 None => Vec::new(),
@@ -75,7 +79,11 @@ async fn act(settings: Arc<Settings>, action: Action, deadline: Instant) -> Resu
             for warning in topics.iter().filter_map(|topic| topic.warning.as_deref()) {
                 tracing::warn!(warning, "a topic is not as it should be");
             }
-            Ok(json!({"migrations": migrated.migrations, "roles": migrated.roles, "topics": topics}))
+            let mut done = json!({"migrations": migrated.migrations, "roles": migrated.roles, "topics": topics});
+            if let Some(epoch) = epoch {
+                done["epoch"] = epoch.into();
+            }
+            Ok(done)
         }
         Action::BeginEpoch => Ok(json!({"epoch": registry.begin_epoch().await.map_err(Failure::Epoch)?})),
     }

@@ -102,10 +102,12 @@ fn every_setting_is_in_the_table_and_nothing_else() {
         "functions/event-relay/src",
         "functions/graphql/src",
         "functions/jwks/src",
+        "functions/migrate/src",
         "functions/outbox-publisher/src",
         "functions/rest/src",
         "functions/rpc/src",
         "functions/server/src",
+        "shared/kafka/src",
     ] {
         settings_in(&workspace_root().join(folder), &mut read);
     }

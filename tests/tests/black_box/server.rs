@@ -70,8 +70,18 @@ async fn a_bad_configuration_is_named_in_full_and_nothing_starts() {
 #[tokio::test]
 async fn the_migrations_are_applied_by_the_same_program() {
     let database = Database::create().await;
-    let exit = Program::with("oms-server", &["migrate"], &Settings::for_database(&database), &[]).exit().await;
+    let settings = Settings::for_database(&database);
+    let exit = Program::with("oms-server", &["migrate"], &settings, &[]).exit().await;
     assert_eq!(exit.code, Some(0), "applied before is no failure: {exit:?}");
+    assert_eq!(exit.stdout, ["every migration was applied before"]);
+    let mut last = 1;
+    for _ in 0..2 {
+        let exit = Program::with("oms-server", &["begin-epoch"], &settings, &[]).exit().await;
+        assert_eq!((exit.code, exit.stdout.len()), (Some(0), 1), "{exit:?}");
+        let epoch: i64 = exit.stdout[0].strip_prefix("epoch ").unwrap().parse().unwrap();
+        assert!(epoch > last, "{epoch} after {last}");
+        last = epoch;
+    }
 }
 
 #[tokio::test]

@@ -29,6 +29,28 @@ async fn a_stack_is_made_changed_and_deleted(pool: PgPool) {
 }
 
 #[sqlx::test(migrations = false)]
+async fn a_database_from_a_backup_begins_the_next_epoch(pool: PgPool) {
+    let (stage, cloud_formation) = (Stage::new(&pool), CloudFormation::start().await);
+    let epoch =
+        async || -> i64 { sqlx::query_scalar("SELECT epoch FROM event_log_head").fetch_one(&pool).await.unwrap() };
+    stage.invoke(cloud_formation.event("Create")).await.unwrap();
+    cloud_formation.answer();
+    assert_eq!(epoch().await, 1);
+    let mut event = cloud_formation.event("Update");
+    event["ResourceProperties"]["DatabaseSnapshot"] =
+        "arn:aws:rds:eu-west-1:123456789012:cluster-snapshot:before".into();
+    stage.invoke(event.clone()).await.unwrap();
+    assert_eq!(cloud_formation.answer(), success("Update"));
+    let restored = epoch().await;
+    assert!(restored > 1, "{restored}");
+    // A later deployment, on the same database.
+    event["OldResourceProperties"] = event["ResourceProperties"].clone();
+    stage.invoke(event).await.unwrap();
+    cloud_formation.answer();
+    assert_eq!(epoch().await, restored);
+}
+
+#[sqlx::test(migrations = false)]
 async fn nothing_is_touched_to_delete_what_was_never_made(pool: PgPool) {
     // Nobody is there: neither a database nor a Kafka.
     let stage =

@@ -136,7 +136,7 @@ async fn a_token_from_before_the_log_or_of_another_epoch_is_expired_and_never_a_
     assert_eq!(code(watch.next(SOON).await), "RESUME_TOKEN_EXPIRED");
     let epochs: Vec<i64> =
         page(&oms, &all, &Start::Earliest, 10).await.unwrap().events.iter().map(|(e, _)| e.event.epoch).collect();
-    assert_eq!(epochs, [1, 1, 1, 2]);
+    assert!(epochs[..3] == [1, 1, 1] && epochs[3] > 1, "{epochs:?}");
 }
 
 /// Reads until so many events came; their positions.

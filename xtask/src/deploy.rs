@@ -3,18 +3,19 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, bail};
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{functions, install, interrupt, wait, workspace};
 
 /// Who signs the certificates of Aurora. Lambda has no copy.
 const CERTIFICATES: &str = "https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem";
 const TEMPLATE: &str = "infra/template.yaml";
+const CODE_VERSION: &str = "CodeVersion";
 const CHANGE_SET: &str = "oms-diff";
 /// A change set of five nested stacks takes about a minute.
 const CHANGE_SET_TIME: Duration = Duration::from_secs(600);
@@ -27,11 +28,23 @@ pub struct Deployment {
     pub stage: String,
     /// Take the functions as the last build left them.
     pub no_build: bool,
+    /// The bucket for code and templates; SAM makes one when there is none.
+    pub bucket: Option<String>,
 }
 
 impl Deployment {
     fn stack(&self) -> String {
         format!("oms-{}", self.stage)
+    }
+
+    /// Where SAM puts code and templates.
+    fn uploads(&self) -> Vec<String> {
+        let mut arguments = vec!["--s3-prefix".to_owned(), self.stack()];
+        match &self.bucket {
+            Some(bucket) => arguments.extend(["--s3-bucket".to_owned(), bucket.clone()]),
+            None => arguments.push("--resolve-s3".to_owned()),
+        }
+        arguments
     }
 
     /// Builds what the templates name, and gives the parameters.
@@ -42,7 +55,7 @@ impl Deployment {
         }
         certificates(root)?;
         // Another one with each deployment: it makes the migration run, and new settings reach the alias.
-        parameters.insert("CodeVersion".to_owned(), code_version(root)?);
+        parameters.insert(CODE_VERSION.to_owned(), code_version(root)?);
         Ok(parameters)
     }
 }
@@ -55,23 +68,32 @@ pub fn deploy(deployment: &Deployment) -> Result<()> {
     let mut command = Command::new(sam);
     command
         .current_dir(&root)
-        .args(["deploy", "--template-file", TEMPLATE, "--stack-name", &deployment.stack(), "--resolve-s3"])
+        .args([
+            "deploy",
+            "--language-extensions",
+            "--template-file",
+            TEMPLATE,
+            "--stack-name",
+            &deployment.stack(),
+            "--resolve-s3",
+        ])
         .args(["--s3-prefix", &deployment.stack(), "--no-confirm-changeset", "--no-fail-on-empty-changeset"])
         .arg("--capabilities")
         .args(CAPABILITIES)
         .arg("--parameter-overrides")
-        .args(parameters.iter().map(|(key, value)| format!("ParameterKey={key},ParameterValue={value}")));
+        .args(overrides(&parameters));
     if !interrupt::run(&mut command)?.success() {
         bail!(
-            "the deployment failed, and CloudFormation has put back what was there; the reason is above (of a migration it is \
-             the reason of the resource Migration)"
+            "the deployment failed, see above; what CloudFormation had begun to change it puts back by itself. If it was the \
+             resource Migration, see 'A migration fails' in docs/runbook.md"
         );
     }
     println!("Deployed {}; its endpoints are in SSM under /oms/{}/endpoint.", deployment.stack(), deployment.stage);
     Ok(())
 }
 
-/// Shows what a deployment would change, in every nested stack, and changes nothing.
+/// Shows what a deployment would change, in every nested stack, and changes nothing. Where one stack changes, CloudFormation
+/// does not know yet what it gives to another, and counts whatever takes it as changed.
 pub fn diff(deployment: &Deployment) -> Result<()> {
     let root = workspace::root()?;
     let sam = install::sam(&root)?;
@@ -82,22 +104,27 @@ pub fn diff(deployment: &Deployment) -> Result<()> {
     let mut package = Command::new(sam);
     package
         .current_dir(&root)
-        .args(["package", "--template-file", TEMPLATE, "--resolve-s3", "--s3-prefix", &deployment.stack()])
+        .args(["package", "--language-extensions", "--template-file", TEMPLATE])
+        .args(deployment.uploads())
         .arg("--output-template-file")
-        .arg(&packaged);
+        .arg(&packaged)
+        .stdout(Stdio::null());
     if !interrupt::run(&mut package)?.success() {
         bail!("the templates can't be packaged, see above");
     }
     let stack = deployment.stack();
-    let exists = aws.exists(&stack)?;
-    let id = aws.create(&stack, exists, &packaged, &parameters)?;
+    if !aws.exists(&stack)? {
+        println!("{stack} is not there yet: a deployment would make everything in {TEMPLATE} and the stacks below it.");
+        return Ok(());
+    }
+    let id = aws.create(&stack, &packaged, &parameters)?;
     let changes = aws.changes(&id, &deployment.stage);
-    aws.delete(&stack, &id, exists)?;
+    aws.ask(&["delete-change-set", "--change-set-name", &id])?;
     let changes = changes?;
     if changes.is_empty() {
-        println!("Nothing would change in {stack}.");
+        println!("Nothing would change in {stack}, but that its functions are published anew.");
     } else {
-        println!("A deployment of {stack} would change {} resources:", changes.len());
+        println!("A deployment of {stack} would publish its functions anew, and change {} resources:", changes.len());
         for change in changes {
             println!("  {change}");
         }
@@ -194,7 +221,7 @@ impl Aws {
         self.call(arguments)?.map_err(|error| anyhow::anyhow!("{error}"))
     }
 
-    /// Whether there is such a stack, and not just the shell that an earlier comparison left.
+    /// Whether the stack was ever deployed.
     fn exists(&self, stack: &str) -> Result<bool> {
         match self.call(&["describe-stacks", "--stack-name", stack])? {
             Ok(answer) => Ok(answer["Stacks"][0]["StackStatus"] != "REVIEW_IN_PROGRESS"),
@@ -203,23 +230,19 @@ impl Aws {
         }
     }
 
-    fn create(
-        &self,
-        stack: &str,
-        exists: bool,
-        template: &Path,
-        parameters: &BTreeMap<String, String>,
-    ) -> Result<String> {
+    fn create(&self, stack: &str, template: &Path, parameters: &BTreeMap<String, String>) -> Result<String> {
         let given: Vec<Value> = parameters
             .iter()
-            .map(|(key, value)| serde_json::json!({"ParameterKey": key, "ParameterValue": value}))
+            .map(|(key, value)| match key.as_str() {
+                // With another one every function would seem to change.
+                CODE_VERSION => json!({"ParameterKey": key, "UsePreviousValue": true}),
+                _ => json!({"ParameterKey": key, "ParameterValue": value}),
+            })
             .collect();
         let (given, template) = (serde_json::to_string(&given)?, format!("file://{}", template.display()));
-        let kind = if exists { "UPDATE" } else { "CREATE" };
         let what = ["create-change-set", "--stack-name", stack, "--change-set-name", CHANGE_SET];
-        let how = ["--change-set-type", kind, "--include-nested-stacks", "--template-body", &template];
-        let allowed = ["--parameters", &given, "--capabilities"];
-        let answer = self.ask(&[&what[..], &how, &allowed, &CAPABILITIES].concat())?;
+        let how = ["--include-nested-stacks", "--template-body", &template, "--parameters", &given, "--capabilities"];
+        let answer = self.ask(&[&what[..], &how, &CAPABILITIES].concat())?;
         answer["Id"].as_str().map(str::to_owned).context("CloudFormation gave the change set no id")
     }
 
@@ -250,15 +273,13 @@ impl Aws {
         }
         Ok(lines)
     }
+}
 
-    fn delete(&self, stack: &str, id: &str, exists: bool) -> Result<()> {
-        self.ask(&["delete-change-set", "--change-set-name", id])?;
-        if !exists {
-            // Without it the stack stays there, empty, in review.
-            self.ask(&["delete-stack", "--stack-name", stack])?;
-        }
-        Ok(())
-    }
+/// Parameters as SAM takes them: what has no quotes it splits at blanks.
+#[must_use]
+pub fn overrides(parameters: &BTreeMap<String, String>) -> Vec<String> {
+    let quoted = |value: &str| value.replace('\\', r"\\").replace('"', r#"\""#);
+    parameters.iter().map(|(key, value)| format!("ParameterKey={key},ParameterValue=\"{}\"", quoted(value))).collect()
 }
 
 /// One change: a sign for what happens, the resource, its type, and which properties.
@@ -288,8 +309,6 @@ fn line(change: &Value, path: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]

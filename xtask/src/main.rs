@@ -150,11 +150,14 @@ struct Stage {
     /// Take the functions as the last build left them in target/lambda
     #[arg(long)]
     no_build: bool,
+    /// The bucket for code and templates; SAM makes one when it is not given
+    #[arg(long)]
+    bucket: Option<String>,
 }
 
 impl From<Stage> for Deployment {
-    fn from(Stage { stage, no_build }: Stage) -> Self {
-        Self { stage, no_build }
+    fn from(Stage { stage, no_build, bucket }: Stage) -> Self {
+        Self { stage, no_build, bucket }
     }
 }
 

@@ -22,19 +22,26 @@ impl Checkout {
             path
         };
         put("xtask/Cargo.toml", "");
-        put("infra/parameters/blue.json", r#"{"Parameters": {"Stage": "blue", "JwtIssuer": "https://issuer.test"}}"#);
+        put(
+            "infra/parameters/blue.json",
+            r#"{"Parameters": {"Stage": "blue", "Schedule": "rate(6 hours)", "Domain": ""}}"#,
+        );
+        // As if the tools had been installed.
+        put("infra/requirements.txt", "");
+        put(".oms/tools/infra/requirements.txt", "");
         put(
             "infra/parameters/open.json",
             r#"{"Parameters": {"Stage": "open", "JwtIssuer": "https://login.example.com/"}}"#,
         );
         put("target/lambda-layers/rds-certificates/rds/global-bundle.pem", "certificates");
-        let program = |name: &str, does: &str| {
-            let notes = r#"[ "$1" = --version ] && exit 0; echo "$(basename "$0") $*" >> "$NOTES";"#;
-            let path = put(&format!("bin/{name}"), &format!("#!/bin/sh\n{notes}\n{does}\n"));
+        let program = |path: &str, does: &str| {
+            let path = put(path, &format!("#!/bin/sh\n{does}\n"));
             fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
         };
-        program("sam", "exit ${SAM_FAILS:-0}");
-        program("aws", aws);
+        let notes = r#"echo "$(basename "$0") $*" >> "$NOTES";"#;
+        program(".oms/tools/infra/bin/python", "exit 0");
+        program(".oms/tools/infra/bin/sam", &format!("{notes} exit ${{SAM_FAILS:-0}}"));
+        program("bin/aws", &format!("{notes}\n{aws}"));
         Self(root)
     }
 
@@ -96,10 +103,11 @@ fn a_deployment_gives_the_stage_its_parameters_and_a_version_of_its_own() {
     let notes = checkout.notes();
     assert_eq!(notes.len(), 1, "{notes:?}");
     for part in [
-        "sam deploy --template-file infra/template.yaml --stack-name oms-blue",
+        "sam deploy --language-extensions --template-file infra/template.yaml --stack-name oms-blue",
         "--capabilities CAPABILITY_IAM CAPABILITY_AUTO_EXPAND",
-        "ParameterKey=JwtIssuer,ParameterValue=https://issuer.test",
-        "ParameterKey=CodeVersion,ParameterValue=",
+        r#"ParameterKey=Stage,ParameterValue="blue""#,
+        r#"ParameterKey=Domain,ParameterValue="""#,
+        r#"ParameterKey=CodeVersion,ParameterValue="1"#,
     ] {
         assert!(notes[0].contains(part), "{part} in {}", notes[0]);
     }
@@ -111,7 +119,7 @@ fn a_deployment_that_fails_says_so() {
     let output = checkout.xtask(&["deploy", "--stage", "blue", "--no-build"], &[("SAM_FAILS", "1")]);
     assert!(!output.status.success());
     let (_, stderr) = printed(&output);
-    assert!(stderr.contains("put back what was there"), "{stderr}");
+    assert!(stderr.contains("the deployment failed"), "{stderr}");
 }
 
 #[test]
@@ -122,28 +130,26 @@ fn a_difference_shows_what_changes_in_every_stack_and_leaves_no_change_set() {
     assert!(output.status.success(), "{stderr}");
     assert_eq!(
         stdout,
-        "A deployment of oms-blue would change 3 resources:\n  + blue/Data/Reader AWS::RDS::DBInstance\n  \
+        "A deployment of oms-blue would publish its functions anew, and change 3 resources:\n  + blue/Data/Reader AWS::RDS::DBInstance\n  \
          ! replaced: blue/Data/Cluster AWS::RDS::DBCluster (KmsKeyId)\n  - blue/Old AWS::SQS::Queue\n"
     );
     let notes = checkout.notes();
     assert!(notes[0].starts_with("sam package"), "{notes:?}");
-    assert!(notes.iter().any(|note| note.contains("--change-set-type UPDATE --include-nested-stacks")), "{notes:?}");
+    let create = notes.iter().find(|note| note.contains("create-change-set")).unwrap();
+    assert!(create.contains("--include-nested-stacks"), "{create}");
+    assert!(create.contains(r#"{"ParameterKey":"CodeVersion","UsePreviousValue":true}"#), "{create}");
     assert!(notes.last().unwrap().contains("delete-change-set --change-set-name root-set"), "{notes:?}");
     assert!(!notes.iter().any(|note| note.contains("execute") || note.contains("delete-stack")), "{notes:?}");
 }
 
 #[test]
-fn before_the_first_deployment_everything_is_new_and_nothing_is_left_behind() {
-    let unknown = CHANGES.replace(
-        r#"echo '{"Stacks": [{"StackStatus": "UPDATE_COMPLETE"}]}'"#,
-        "echo 'Stack with id oms-blue does not exist' >&2; exit 254",
-    );
-    let checkout = Checkout::new("first", &unknown);
+fn before_the_first_deployment_everything_is_new() {
+    let unknown = "echo 'Stack with id oms-blue does not exist' >&2; exit 254";
+    let checkout = Checkout::new("first", unknown);
     let output = checkout.xtask(&["diff", "--stage", "blue", "--no-build"], &[]);
-    assert!(output.status.success(), "{:?}", printed(&output));
-    let notes = checkout.notes();
-    assert!(notes.iter().any(|note| note.contains("--change-set-type CREATE")), "{notes:?}");
-    assert!(notes.last().unwrap().contains("delete-stack --stack-name oms-blue"), "{notes:?}");
+    let (stdout, stderr) = printed(&output);
+    assert!(output.status.success() && stdout.starts_with("oms-blue is not there yet"), "{stdout}{stderr}");
+    assert!(!checkout.notes().iter().any(|note| note.contains("change-set")), "{:?}", checkout.notes());
 }
 
 #[test]
@@ -162,7 +168,7 @@ esac"#
         &failed("The submitted information did not contain changes. No updates are to be performed."),
     );
     let output = checkout.xtask(&["diff", "--stage", "blue", "--no-build"], &[]);
-    assert_eq!(printed(&output).0, "Nothing would change in oms-blue.\n");
+    assert_eq!(printed(&output).0, "Nothing would change in oms-blue, but that its functions are published anew.\n");
     let checkout = Checkout::new("wrong", &failed("Template error: no such parameter"));
     let output = checkout.xtask(&["diff", "--stage", "blue", "--no-build"], &[]);
     let (_, stderr) = printed(&output);
@@ -179,4 +185,67 @@ fn a_stage_that_is_not_there_or_not_filled_in_is_refused_before_anything_happens
         assert!(!output.status.success() && stderr.contains(says), "{stderr}");
     }
     assert!(!Path::new(&checkout.notes_path()).exists(), "{:?}", checkout.notes());
+}
+
+/// What is in `infra`, with something in place of what a build and a download leave.
+fn packaged() -> (Checkout, Output) {
+    let root = xtask::workspace::root().unwrap();
+    xtask::install::infra_tools(&root).unwrap();
+    let unknown = "echo 'Stack with id oms-blue does not exist' >&2; exit 254";
+    let checkout = Checkout::new("real", unknown);
+    let copied = Command::new("cp").arg("-R").arg(root.join("infra")).arg(&checkout.0).status();
+    assert!(copied.unwrap().success());
+    fs::remove_dir_all(checkout.0.join(".oms")).unwrap();
+    std::os::unix::fs::symlink(root.join(".oms"), checkout.0.join(".oms")).unwrap();
+    for function in ["event-relay", "graphql", "jwks", "migrate", "outbox-publisher", "rest", "rpc"] {
+        let folder = checkout.0.join("target/lambda").join(function);
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join("bootstrap"), function).unwrap();
+    }
+    let moto = std::env::var("AWS_ENDPOINT_URL").expect("run this by `cargo xtask test`");
+    let bucket = format!("oms-code-{}", std::process::id());
+    let made = ureq::put(format!("{}/{bucket}", moto.trim_end_matches('/'))).send_empty().unwrap();
+    assert!(made.status().is_success(), "{made:?}");
+    // The file of the test is a stage of its own.
+    fs::write(checkout.0.join("infra/parameters/blue.json"), r#"{"Parameters": {"Stage": "blue"}}"#).unwrap();
+    let output = checkout.xtask(&["diff", "--stage", "blue", "--no-build", "--bucket", &bucket], &[]);
+    (checkout, output)
+}
+
+/// Needs a moto at `AWS_ENDPOINT_URL`, as `cargo xtask test` brings.
+#[test]
+fn sam_packages_the_templates_as_they_are() {
+    let (checkout, output) = packaged();
+    let (stdout, stderr) = printed(&output);
+    assert!(output.status.success(), "{stdout}{stderr}");
+    assert!(!stderr.contains("Traceback"), "{stderr}");
+    let template = fs::read_to_string(checkout.0.join("target/infra/template.yaml")).unwrap();
+    for stack in ["Network", "Data", "Events", "Functions", "Observability"] {
+        let after = template.split(&format!("\n  {stack}:\n")).nth(1).unwrap();
+        let address = after.lines().find_map(|line| line.trim().strip_prefix("TemplateURL: ")).unwrap();
+        assert!(address.starts_with("http") && address.ends_with(".template"), "{stack}: {address}");
+    }
+}
+
+/// SAM splits what it is given by rules of its own.
+#[test]
+fn sam_reads_the_parameters_of_every_stage_as_they_are() {
+    let root = xtask::workspace::root().unwrap();
+    let python = xtask::install::infra_tools(&root).unwrap().join("python");
+    let script = "import json, sys; from samcli.cli.types import CfnParameterOverridesType as T; \
+        print(json.dumps(T().convert(sys.argv[1:], None, None)))";
+    for stage in ["dev", "staging", "prod"] {
+        let file = fs::read_to_string(root.join("infra/parameters").join(format!("{stage}.json"))).unwrap();
+        let file: serde_json::Value = serde_json::from_str(&file).unwrap();
+        let mut parameters: std::collections::BTreeMap<String, String> =
+            serde_json::from_value(file["Parameters"].clone()).unwrap();
+        parameters.insert("Empty".to_owned(), String::new());
+        parameters.insert("Quotes".to_owned(), r#"a "b" c"#.to_owned());
+        let output =
+            Command::new(&python).args(["-c", script]).args(xtask::deploy::overrides(&parameters)).output().unwrap();
+        let (stdout, stderr) = printed(&output);
+        let read: std::collections::BTreeMap<String, String> =
+            serde_json::from_str(&stdout).unwrap_or_else(|error| panic!("{error}: {stdout}{stderr}"));
+        assert_eq!(read, parameters, "{stage}");
+    }
 }

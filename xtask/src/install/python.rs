@@ -36,11 +36,8 @@ pub fn infra_tools(root: &Path) -> Result<PathBuf> {
     listed(root, "infra", "infra/requirements.txt")
 }
 
-/// AWS SAM, which deploys: the one on the PATH, else one of our own.
+/// AWS SAM, which deploys. One of the PATH may be too old for the templates.
 pub fn sam(root: &Path) -> Result<PathBuf> {
-    if super::runs("sam") {
-        return Ok(PathBuf::from("sam"));
-    }
     Ok(infra_tools(root)?.join("sam"))
 }
 

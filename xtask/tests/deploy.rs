@@ -1,7 +1,7 @@
 //! `cargo xtask deploy` and `diff` with stand-ins for SAM and the AWS CLI, since nobody deploys from a test and moto knows no
 //! nested change sets. They note how they are called, and answer as those do.
 
-#![expect(clippy::unwrap_used, reason = "Clippy takes what tests call for no part of them")]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "Clippy takes what tests call for no part of them")]
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;

@@ -19,7 +19,6 @@ pub enum Error {
     #[error("KAFKA_BROKERS is not set")]
     NoBrokers,
     /// The queue of dead letters.
-    #[cfg(feature = "redrive")]
     #[error("SQS: {0}")]
     Queue(String),
 }
@@ -30,7 +29,6 @@ impl Error {
         match self {
             Self::Log(_) | Self::LogTimeout => "database",
             Self::Kafka(_) | Self::NoBrokers => "kafka",
-            #[cfg(feature = "redrive")]
             Self::Queue(_) => "sqs",
         }
     }

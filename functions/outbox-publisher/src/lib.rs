@@ -10,7 +10,6 @@ pub mod lambda;
 mod producer;
 mod publisher;
 mod record;
-#[cfg(feature = "redrive")]
 pub mod redrive;
 mod run;
 

@@ -9,6 +9,7 @@ use oms_core::{
 };
 use oms_edge::{EdgeConfig, config::Mode, telemetry};
 use oms_graphql::GraphqlConfig;
+use oms_outbox_publisher::redrive::Place;
 use oms_server::{EventsConfig, MockKafka, ServerConfig, database, healthcheck, redrive, serve};
 
 /// The Ontology Metadata Service. Without a command it serves; its settings come from the environment.
@@ -29,9 +30,9 @@ enum Command {
     Healthcheck,
     /// Put dead letters back on the topic of events, and say what was done
     Redrive {
-        /// Where they are
+        /// Where they are: sqs (the relay's), kafka (the publisher's) or all
         #[arg(long)]
-        from: redrive::From,
+        from: Place,
         /// Only show them
         #[arg(long)]
         dry_run: bool,

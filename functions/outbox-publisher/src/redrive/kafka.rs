@@ -15,7 +15,7 @@ use rdkafka::{
     message::{BorrowedMessage, Headers},
 };
 
-use super::{Fate, Letter, RedriveOptions, Redriver, Report};
+use super::{Fate, Letter, RedriveOptions, Redriver, Report, begin, end};
 use crate::{
     Error, Result,
     record::{ORIGINAL_ERROR, Record},
@@ -24,6 +24,9 @@ use crate::{
 /// Remembers which letters were put back.
 const GROUP: &str = "oms-redrive";
 
+/// How long the consumer may take to end.
+const CLOSE: Duration = Duration::from_secs(1);
+
 type Letters = StreamConsumer<KafkaContext>;
 
 /// Puts back what is in the dead-letter topic when it begins. What the topic of events still can't take goes to the end
@@ -31,36 +34,46 @@ type Letters = StreamConsumer<KafkaContext>;
 /// twice.
 pub async fn redrive_kafka(config: &KafkaConfig, options: RedriveOptions) -> Report {
     let mut report = Report::new(&config.dlq_topic, options);
-    report.failure = redrive(config, options, &mut report.letters).await.err().map(|error| error.to_string());
+    let reached = redrive(config, options, &mut report.letters).await;
+    report.close(reached);
     report
 }
 
-async fn redrive(config: &KafkaConfig, options: RedriveOptions, letters: &mut Vec<Letter>) -> Result<()> {
+/// Whether it came to the last letter.
+async fn redrive(config: &KafkaConfig, options: RedriveOptions, letters: &mut Vec<Letter>) -> Result<bool> {
+    if !options.allow_another(0, config.delivery_timeout) {
+        return Ok(false);
+    }
     let consumer = Arc::new(consumer(config)?);
-    let result = async {
+    let work = async {
         let ends = assign(&consumer, config).await?;
         redrive_until(ends, &consumer, config, options, letters).await
     };
-    let result = result.await;
-    // Its threads take a moment to end.
-    blocking(move || {
+    let reached = options.in_time(work).await;
+    // Its threads take a moment to end. What is known does not wait for them for long.
+    let closed = blocking(move || {
         drop(consumer);
         Ok(())
-    })
-    .await?;
-    result
+    });
+    if let Ok(closed) = tokio::time::timeout(CLOSE, closed).await {
+        closed?;
+    }
+    reached.unwrap_or(Ok(false))
 }
 
-/// Puts back the letters before these ends.
+/// Puts back the letters before these ends. Whether it came to all of them.
 async fn redrive_until(
     mut ends: BTreeMap<i32, i64>,
     consumer: &Arc<Letters>,
     config: &KafkaConfig,
     options: RedriveOptions,
     letters: &mut Vec<Letter>,
-) -> Result<()> {
+) -> Result<bool> {
     let mut redriver = Redriver::new(config);
     while !ends.is_empty() {
+        if !options.allow_another(letters.len(), config.delivery_timeout) {
+            return Ok(false);
+        }
         let received = tokio::time::timeout(config.delivery_timeout, consumer.recv()).await;
         let message = match received {
             Err(_) => return Err(consumer.context().explain("the dead letters can't be read").into()),
@@ -74,26 +87,25 @@ async fn redrive_until(
             Ok(Ok(message)) => message,
         };
         let (partition, offset) = (message.partition(), message.offset());
-        let Some(end) = ends.get(&partition).copied() else { continue };
-        if offset < end {
+        let Some(last) = ends.get(&partition).copied() else { continue };
+        if offset < last {
             let (letter, record) = read(&message);
             if options.dry_run {
                 letters.push(letter);
             } else {
+                begin(letters, letter);
                 let done = match put_back(&mut redriver, config, record).await {
                     Ok(fate) => note(consumer, &config.dlq_topic, partition, offset + 1).await.map(|()| fate),
                     Err(error) => Err(error),
                 };
-                let fate = done.as_ref().map_or_else(|error| Fate::Uncertain(error.to_string()), Clone::clone);
-                letters.push(Letter { fate, ..letter });
-                done?;
+                end(letters, done)?;
             }
         }
-        if offset + 1 >= end {
+        if offset + 1 >= last {
             ends.remove(&partition);
         }
     }
-    Ok(())
+    Ok(true)
 }
 
 async fn put_back(redriver: &mut Redriver<'_>, config: &KafkaConfig, record: Record) -> Result<Fate> {

@@ -3,15 +3,21 @@
 //! above the version that they have.
 
 mod kafka;
+mod places;
 mod sqs;
 
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    time::{Duration, Instant},
+};
 
 use oms_events::REDRIVEN;
 use oms_kafka::KafkaConfig;
 use serde::Serialize;
 
 pub use kafka::redrive_kafka;
+pub use places::{DeadLetters, Place};
 pub use sqs::redrive_sqs;
 
 use crate::{
@@ -25,6 +31,25 @@ use crate::{
 pub struct RedriveOptions {
     /// Only shows what there is; every letter stays.
     pub dry_run: bool,
+    /// When it has to have ended; without, it takes its time.
+    pub until: Option<Instant>,
+    /// How many letters a report may have; without, all.
+    pub most: Option<usize>,
+}
+
+impl RedriveOptions {
+    /// Whether another letter may be begun after so many, when one takes so long at most.
+    fn allow_another(&self, letters: usize, longest: Duration) -> bool {
+        self.most.is_none_or(|most| letters < most) && self.until.is_none_or(|until| Instant::now() + longest < until)
+    }
+
+    /// What comes of the work, if it ends in time.
+    async fn in_time<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        match self.until {
+            Some(until) => tokio::time::timeout_at(until.into(), work).await.ok(),
+            None => Some(work.await),
+        }
+    }
 }
 
 /// What a redrive did.
@@ -37,6 +62,9 @@ pub struct Report {
     pub dry_run: bool,
     /// Each letter that it came to.
     pub letters: Vec<Letter>,
+    /// Whether the time or the report's room ended before the last letter: those that are not in the report stay, for
+    /// another redrive.
+    pub unfinished: bool,
     /// What ended it before the last letter; those that are not in the report stay.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure: Option<String>,
@@ -73,7 +101,21 @@ pub enum Fate {
 
 impl Report {
     fn new(source: &str, options: RedriveOptions) -> Self {
-        Self { source: source.to_owned(), dry_run: options.dry_run, letters: Vec::new(), failure: None }
+        Self {
+            source: source.to_owned(),
+            dry_run: options.dry_run,
+            letters: Vec::new(),
+            unfinished: false,
+            failure: None,
+        }
+    }
+
+    /// Notes whether the last letter was reached, or what prevented it.
+    fn close(&mut self, reached: Result<bool>) {
+        match reached {
+            Ok(reached) => self.unfinished = !reached,
+            Err(error) => self.failure = Some(error.to_string()),
+        }
     }
 
     /// How many letters went back.
@@ -112,11 +154,27 @@ impl fmt::Display for Report {
             };
             writeln!(f, "  {fate}: {} {}: {why}", letter.record, letter.key.as_deref().unwrap_or("(no key)"))?;
         }
+        if self.unfinished {
+            writeln!(f, "  stopped in time, further letters stay")?;
+        }
         if let Some(failure) = &self.failure {
             writeln!(f, "  stopped by a failure, further letters stay: {failure}")?;
         }
         Ok(())
     }
+}
+
+/// Begins a letter that is to be put back. Its fate is known at the end, and the work may be cut before.
+fn begin(letters: &mut Vec<Letter>, letter: Letter) {
+    letters.push(Letter { fate: Fate::Uncertain("the time ended before it was known".to_owned()), ..letter });
+}
+
+/// Ends the letter that was begun last.
+fn end(letters: &mut [Letter], done: Result<Fate>) -> Result<()> {
+    if let Some(letter) = letters.last_mut() {
+        letter.fate = done.as_ref().map_or_else(|error| Fate::Uncertain(error.to_string()), Clone::clone);
+    }
+    done.map(drop)
 }
 
 /// Sends letters one by one: there are few, and each has its own fate.

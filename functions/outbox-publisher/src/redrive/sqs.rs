@@ -8,12 +8,12 @@ use std::{
 use aws_sdk_sqs::{
     Client,
     error::DisplayErrorContext,
-    types::{Message, MessageSystemAttributeName},
+    types::{ChangeMessageVisibilityBatchRequestEntry, Message, MessageSystemAttributeName},
 };
 use oms_events::{DeadLetter, Undecodable};
 use oms_kafka::KafkaConfig;
 
-use super::{Fate, Letter, RedriveOptions, Redriver, Report};
+use super::{Fate, Letter, RedriveOptions, Redriver, Report, begin, end};
 use crate::{Error, Result, record::Record};
 
 /// How long a letter is hidden from others while it is put back.
@@ -21,6 +21,9 @@ const HIDDEN_SECONDS: i32 = 60;
 
 /// After so many batches of letters that are too new or were seen there seem to be no more of the others.
 const STALE_BATCHES: u32 = 3;
+
+/// How many letters SQS lets a call be about.
+const BATCH: usize = 10;
 
 /// How long to wait for letters when there seem to be no more.
 const WAIT_SECONDS: i32 = 1;
@@ -30,18 +33,15 @@ const WAIT_SECONDS: i32 = 1;
 pub async fn redrive_sqs(config: &KafkaConfig, client: &Client, queue_url: &str, options: RedriveOptions) -> Report {
     let mut report = Report::new(queue_url, options);
     let mut staying = BTreeSet::new();
-    let result = redrive(config, client, queue_url, options, &mut report.letters, &mut staying).await;
-    for receipt in staying {
-        let shown =
-            client.change_message_visibility().queue_url(queue_url).receipt_handle(receipt).visibility_timeout(0);
-        if let Err(error) = shown.send().await {
-            tracing::debug!(error = %DisplayErrorContext(&error), "a letter stays hidden for a minute");
-        }
-    }
-    report.failure = result.err().map(|error| error.to_string());
+    let work = redrive(config, client, queue_url, options, &mut report.letters, &mut staying);
+    let reached = options.in_time(work).await.unwrap_or(Ok(false));
+    report.close(reached);
+    // Without time for it they come back by themselves.
+    options.in_time(show(client, queue_url, staying)).await;
     report
 }
 
+/// Whether it came to the last letter.
 async fn redrive(
     config: &KafkaConfig,
     client: &Client,
@@ -49,12 +49,12 @@ async fn redrive(
     options: RedriveOptions,
     letters: &mut Vec<Letter>,
     staying: &mut BTreeSet<String>,
-) -> Result<()> {
+) -> Result<bool> {
     let (mut redriver, mut seen) = (Redriver::new(config), BTreeSet::new());
     // What can never pass comes back as a new letter: only those that were there at the start are taken, or it never ends.
     let began = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
     let mut stale = 0;
-    loop {
+    while options.allow_another(letters.len(), config.delivery_timeout) {
         let messages = receive(client, queue_url).await?;
         let nothing = messages.is_empty();
         staying.extend(messages.iter().filter_map(|message| message.receipt_handle.clone()));
@@ -63,21 +63,44 @@ async fn redrive(
         let fresh: Vec<_> = messages.into_iter().filter(is_fresh).collect();
         stale = if fresh.is_empty() { stale + 1 } else { 0 };
         if nothing || stale == STALE_BATCHES {
-            return Ok(());
+            return Ok(true);
         }
         for message in fresh {
+            if !options.allow_another(letters.len(), config.delivery_timeout) {
+                return Ok(false);
+            }
             let receipt = message.receipt_handle.as_deref().unwrap_or_default();
             let (letter, record) = read(&message);
-            let done = match record {
-                Err(why) => Ok(Fate::Left(why)),
-                Ok(_) if options.dry_run => Ok(Fate::Shown),
-                Ok(record) => put_back(&mut redriver, record, client, queue_url, receipt).await,
-            };
-            let fate = done.as_ref().map_or_else(|error| Fate::Uncertain(error.to_string()), Clone::clone);
-            letters.push(Letter { fate, ..letter });
-            if done? == Fate::Redriven {
-                staying.remove(receipt);
+            match record {
+                Err(why) => letters.push(Letter { fate: Fate::Left(why), ..letter }),
+                Ok(_) if options.dry_run => letters.push(letter),
+                Ok(record) => {
+                    begin(letters, letter);
+                    let done = put_back(&mut redriver, record, client, queue_url, receipt).await;
+                    if let Ok(Fate::Redriven) = done {
+                        staying.remove(receipt);
+                    }
+                    end(letters, done)?;
+                }
             }
+        }
+    }
+    Ok(false)
+}
+
+/// Lets others see letters again at once.
+async fn show(client: &Client, queue_url: &str, receipts: BTreeSet<String>) {
+    let receipts: Vec<String> = receipts.into_iter().collect();
+    for receipts in receipts.chunks(BATCH) {
+        let mut shown = client.change_message_visibility_batch().queue_url(queue_url);
+        for (id, receipt) in receipts.iter().enumerate() {
+            let entry = ChangeMessageVisibilityBatchRequestEntry::builder().id(id.to_string());
+            // The builder misses nothing that it needs.
+            let Ok(entry) = entry.receipt_handle(receipt).visibility_timeout(0).build() else { continue };
+            shown = shown.entries(entry);
+        }
+        if let Err(error) = shown.send().await {
+            tracing::debug!(error = %DisplayErrorContext(&error), "letters stay hidden for a minute");
         }
     }
 }

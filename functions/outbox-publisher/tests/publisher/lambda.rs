@@ -2,9 +2,11 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use lambda_runtime::{Context, LambdaEvent};
+use lambda_runtime::{Context, Error, LambdaEvent};
 use metrics_util::debugging::{DebugValue, DebuggingRecorder};
-use oms_outbox_publisher::{Publisher, lambda::handle};
+use oms_core::{Registry, config::Source};
+use oms_kafka::KafkaConfig;
+use oms_outbox_publisher::{Publisher, lambda, redrive::DeadLetters};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 
@@ -14,11 +16,18 @@ use crate::{
 };
 
 /// An invocation that may take so long.
-fn invocation(payload: Value, time: Duration) -> LambdaEvent<Value> {
+pub(crate) fn invocation(payload: Value, time: Duration) -> LambdaEvent<Value> {
     let mut context = Context::default();
     let deadline = SystemTime::now() + time;
     context.deadline = u64::try_from(deadline.duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap();
     LambdaEvent::new(payload, context)
+}
+
+/// What it answers where nobody asks for dead letters.
+async fn handle(oms: &Registry, publisher: &mut Publisher, event: &LambdaEvent<Value>) -> Result<Value, Error> {
+    let mut source = Source::default();
+    let letters = DeadLetters { kafka: KafkaConfig::read(&mut source), queue_url: None };
+    lambda::handle(oms, publisher, &letters, event).await
 }
 
 #[sqlx::test(migrator = "oms_core::postgres::MIGRATOR")]
@@ -26,7 +35,9 @@ async fn pokes_and_the_schedule_drain_the_log_and_report_no_message_as_failed(po
     let (_mock, config) = mock(1);
     let oms = registry(&pool);
     let mut publisher = Publisher::new(config);
-    for (name, payload) in [("Poked", json!({"Records": [{"messageId": "1", "body": ""}]})), ("Swept", json!({}))] {
+    let poke = json!({"Records": [{"messageId": "1", "body": ""}]});
+    let scheduled = serde_json::from_str(include_str!("../../../../events/samples/schedule.json")).unwrap();
+    for (name, payload) in [("Poked", poke), ("Swept", json!({})), ("Scheduled", scheduled)] {
         create(&oms, [name.to_owned()]).await;
         let answer = handle(&oms, &mut publisher, &invocation(payload, Duration::from_secs(60))).await.unwrap();
         assert_eq!(answer, json!({"batchItemFailures": []}));

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "Clippy takes what tests call for no part of them")]
 
 mod brokers;
+mod by_hand;
 mod failures;
 mod lambda;
 mod oms;

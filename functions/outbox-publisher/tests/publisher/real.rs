@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Topics of its own on the Kafka that `KAFKA_BROKERS` names.
-async fn kafka(partitions: i32, settings: &[(&str, &str)]) -> KafkaConfig {
+pub(crate) async fn kafka(partitions: i32, settings: &[(&str, &str)]) -> KafkaConfig {
     let brokers = std::env::var("KAFKA_BROKERS");
     let brokers = brokers.expect("these tests need a Kafka: set KAFKA_BROKERS, or run them with `cargo xtask test`");
     let config = config(&brokers, &[]);

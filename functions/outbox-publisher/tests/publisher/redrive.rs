@@ -1,8 +1,13 @@
 //! Dead letters put back: from the topic on the mock cluster, from the queue with moto.
 
+use std::time::{Duration, Instant};
+
 use aws_sdk_sqs::{
     Client,
-    config::{ConfigBag, Intercept, interceptors::BeforeSerializationInterceptorContextRef},
+    config::{
+        ConfigBag, Intercept, RuntimeComponents,
+        interceptors::{BeforeSerializationInterceptorContextRef, BeforeTransmitInterceptorContextMut},
+    },
     error::BoxError,
     operation::delete_message::DeleteMessageInput,
 };
@@ -21,8 +26,8 @@ use crate::{
     oms::{create, registry},
 };
 
-const DRY: RedriveOptions = RedriveOptions { dry_run: true };
-const WET: RedriveOptions = RedriveOptions { dry_run: false };
+const DRY: RedriveOptions = RedriveOptions { dry_run: true, until: None, most: None };
+const WET: RedriveOptions = RedriveOptions { dry_run: false, until: None, most: None };
 
 /// The report of a redrive that came to its end.
 fn whole(report: Report) -> Report {
@@ -127,26 +132,23 @@ async fn tokens_for_msk_are_made_before_anything_is_asked_of_the_brokers() {
     assert!(failure.contains("AWS_REGION is not set"), "{failure}");
 }
 
-fn client(adjust: impl FnOnce(aws_sdk_sqs::config::Builder) -> aws_sdk_sqs::config::Builder) -> Client {
+/// As the function's own, but for what is adjusted.
+async fn client(adjust: impl FnOnce(aws_sdk_sqs::config::Builder) -> aws_sdk_sqs::config::Builder) -> Client {
     let endpoint = std::env::var("AWS_ENDPOINT_URL");
-    let endpoint = endpoint.expect("these tests need moto: set AWS_ENDPOINT_URL, or run them with `cargo xtask test`");
-    let builder = aws_sdk_sqs::Config::builder()
-        .behavior_version(aws_sdk_sqs::config::BehaviorVersion::latest())
-        .endpoint_url(endpoint)
-        .region(aws_sdk_sqs::config::Region::new("eu-west-1"))
-        .credentials_provider(aws_sdk_sqs::config::Credentials::new("test", "test", None, None, "tests"));
-    Client::from_conf(adjust(builder).build())
+    endpoint.expect("these tests need moto: set AWS_ENDPOINT_URL, or run them with `cargo xtask test`");
+    let sdk = aws_config::load_defaults(aws_config::BehaviorVersion::latest()).await;
+    Client::from_conf(adjust((&sdk).into()).build())
 }
 
 /// A queue that no other test has.
-async fn queue() -> (Client, String) {
-    let client = client(|builder| builder);
+pub(crate) async fn queue() -> (Client, String) {
+    let client = client(|builder| builder).await;
     let created = client.create_queue().queue_name(Uuid::new_v4().to_string()).send().await.unwrap();
     (client, created.queue_url.unwrap())
 }
 
 /// A letter as the relay writes it.
-fn letter(key: &str, offset: i64, value: &str, max_bytes: usize) -> String {
+pub(crate) fn letter(key: &str, offset: i64, value: &str, max_bytes: usize) -> String {
     let record = DeadRecord {
         topic: "oms-events",
         partition: 3,
@@ -161,7 +163,7 @@ fn letter(key: &str, offset: i64, value: &str, max_bytes: usize) -> String {
 }
 
 /// More bytes than any letter of these tests has.
-const PLENTY: usize = 100_000;
+pub(crate) const PLENTY: usize = 100_000;
 
 #[tokio::test]
 async fn letters_of_the_queue_go_back_and_those_without_a_value_stay() {
@@ -219,7 +221,7 @@ async fn a_redrive_ends_though_new_letters_keep_coming() {
             send(n).await;
         }
     };
-    let redriving = tokio::time::timeout(std::time::Duration::from_secs(60), redrive_sqs(&config, &client, &url, WET));
+    let redriving = tokio::time::timeout(Duration::from_secs(60), redrive_sqs(&config, &client, &url, WET));
     let report = tokio::select! {
         report = redriving => whole(report.expect("it ends")),
         () = keep_sending => unreachable!("it never ends by itself"),
@@ -230,7 +232,7 @@ async fn a_redrive_ends_though_new_letters_keep_coming() {
 #[tokio::test]
 async fn without_kafka_no_letter_of_the_queue_is_lost() {
     let (mock, mut config) = mock(1);
-    config.delivery_timeout = std::time::Duration::from_secs(2);
+    config.delivery_timeout = Duration::from_secs(2);
     let (client, url) = queue().await;
     for n in 0..2 {
         client.send_message().queue_url(&url).message_body(letter("k", n, "{}", PLENTY)).send().await.unwrap();
@@ -270,10 +272,85 @@ async fn a_letter_that_went_back_and_could_not_be_deleted_is_told_apart() {
     let (_mock, config) = mock(1);
     let (able, url) = queue().await;
     able.send_message().queue_url(&url).message_body(letter("k", 1, "{}", PLENTY)).send().await.unwrap();
-    let unable = client(|builder| builder.interceptor(Undeletable));
+    let unable = client(|builder| builder.interceptor(Undeletable)).await;
     let report = redrive_sqs(&config, &unable, &url, WET).await;
     assert!(report.failure.as_ref().unwrap().contains("no right to delete"), "{report}");
     assert!(report.to_string().contains("another try may repeat it: oms-events-3@1 k"), "{report}");
     assert_eq!(messages(&config, &config.topic).len(), 1);
     assert_eq!(whole(redrive_sqs(&config, &able, &url, WET).await).redriven(), 1);
+}
+
+#[tokio::test]
+async fn a_full_report_leaves_the_other_letters_of_the_queue() {
+    let (_mock, config) = mock(1);
+    let (client, url) = queue().await;
+    for n in 0..3 {
+        client.send_message().queue_url(&url).message_body(letter("k", n, "{}", PLENTY)).send().await.unwrap();
+    }
+    for (dry_run, counts) in [(true, (2, 0, true)), (false, (2, 2, true)), (false, (1, 1, false))] {
+        let report =
+            whole(redrive_sqs(&config, &client, &url, RedriveOptions { dry_run, most: Some(2), until: None }).await);
+        assert_eq!((report.letters.len(), report.redriven(), report.unfinished), counts, "{report}");
+    }
+    assert_eq!(messages(&config, &config.topic).len(), 3);
+}
+
+#[sqlx::test(migrator = "oms_core::postgres::MIGRATOR")]
+async fn a_full_report_leaves_the_other_letters_of_the_topic(pool: PgPool) {
+    let (mock, config) = mock(1);
+    let oms = registry(&pool);
+    let mut publisher = Publisher::new(config.clone());
+    for name in ["First", "Second", "Third"] {
+        create(&oms, [name.to_owned()]).await;
+        break_produce(&mock, RDKafkaRespErr::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE, 1);
+        assert_eq!(publisher.drain(&oms, None).await.unwrap().dead_lettered, 1);
+    }
+    for (dry_run, counts) in [(true, (2, 0, true)), (false, (2, 2, true)), (false, (1, 1, false))] {
+        let report = whole(redrive_kafka(&config, RedriveOptions { dry_run, most: Some(2), until: None }).await);
+        assert_eq!((report.letters.len(), report.redriven(), report.unfinished), counts, "{report}");
+    }
+    assert_eq!(messages(&config, &config.topic).len(), 3);
+}
+
+/// Takes letters from the queue; whoever deletes one waits in vain for an answer.
+#[derive(Debug)]
+struct Silent {
+    address: std::net::SocketAddr,
+}
+
+impl Intercept for Silent {
+    fn name(&self) -> &'static str {
+        "Silent"
+    }
+
+    fn modify_before_transmit(
+        &self,
+        context: &mut BeforeTransmitInterceptorContextMut<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let request = context.request_mut();
+        if request.headers().get("x-amz-target") == Some("AmazonSQS.DeleteMessage") {
+            request.set_uri(format!("http://{}/", self.address))?;
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_letter_that_is_cut_in_the_middle_is_told_apart_in_time() {
+    let (_mock, mut config) = mock(1);
+    config.delivery_timeout = Duration::from_secs(3);
+    let (able, url) = queue().await;
+    able.send_message().queue_url(&url).message_body(letter("k", 1, "{}", PLENTY)).send().await.unwrap();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let patient = client(|builder| builder.interceptor(Silent { address })).await;
+    let until = Instant::now() + Duration::from_secs(7);
+    let options = RedriveOptions { until: Some(until), ..WET };
+    let report = whole(redrive_sqs(&config, &patient, &url, options).await);
+    assert!(until.elapsed() < Duration::from_secs(1), "the function answers within its reserve");
+    assert!(report.unfinished, "{report}");
+    assert!(matches!(&report.letters[0].fate, Fate::Uncertain(why) if why.contains("time")), "{report}");
+    assert_eq!(messages(&config, &config.topic).len(), 1);
 }

@@ -27,6 +27,7 @@ fn action(prefix: &str, operation: &str) -> String {
     let name = match (prefix, name.as_str()) {
         ("sqs", "SendMessageBatch") => "SendMessage",
         ("sqs", "DeleteMessageBatch") => "DeleteMessage",
+        ("sqs", "ChangeMessageVisibilityBatch") => "ChangeMessageVisibility",
         (_, name) => name,
     };
     format!("{prefix}:{name}")
@@ -90,7 +91,7 @@ fn operations() -> Vec<(String, String)> {
 }
 
 /// The Rust files of deployed code below a folder: no tests, benches and examples.
-fn sources(folder: &Path) -> Vec<PathBuf> {
+pub(super) fn sources(folder: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();

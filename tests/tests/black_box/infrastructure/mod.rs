@@ -2,7 +2,14 @@
 
 mod code;
 mod cost;
+mod deployment;
+mod keys;
+mod metrics;
+mod pages;
+mod parameters;
 mod permissions;
+mod rights;
+mod roles;
 mod settings;
 mod shape;
 mod template;
@@ -31,6 +38,16 @@ impl Function {
     fn variables(&self) -> Vec<(String, String)> {
         let variables = self.properties["Environment"]["Variables"].as_object().into_iter().flatten();
         variables.map(|(name, value)| (name.clone(), template::text(value))).collect()
+    }
+
+    fn variable(&self, name: &str) -> Option<String> {
+        self.variables().into_iter().find(|(other, _)| other == name).map(|(_, value)| value)
+    }
+
+    /// What its policies say, each statement with Effect, Action, Resource, Condition.
+    fn statements(&self) -> Vec<Value> {
+        let policies = self.properties["Policies"].as_array().into_iter().flatten();
+        policies.flat_map(|policy| policy["Statement"].as_array().unwrap().clone()).collect()
     }
 }
 

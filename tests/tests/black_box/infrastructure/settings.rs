@@ -157,7 +157,7 @@ fn every_function_takes_the_settings_that_its_template_gives_it() {
 #[test]
 fn every_setting_is_in_a_template_or_left_out_for_a_reason() {
     let left_out: BTreeSet<&str> = LEFT_OUT.iter().map(|(name, _)| *name).collect();
-    let (mut given, mut missing): (BTreeSet<String>, BTreeSet<(String, String)>) = Default::default();
+    let (mut given, mut wanted, mut missing) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
     for function in STAGES.iter().flat_map(|stage| functions(&Stack::of(stage))) {
         let Some(program) = &function.program else { continue };
         // What is asked for depends on what is there.
@@ -168,14 +168,21 @@ fn every_setting_is_in_a_template_or_left_out_for_a_reason() {
             let unset =
                 asked.iter().filter(|name| !left_out.contains(name.as_str()) && !function.declared.contains(*name));
             missing.extend(unset.map(|name| (function.resource.clone(), name.clone())));
+            wanted.extend(asked.iter().cloned());
         }
         given.extend(function.declared);
     }
-    let excused = |(resource, name): &(String, String)| {
-        ELSEWHERE.iter().any(|(other, variable, _)| resource == other && name == variable && given.contains(name))
-    };
-    missing.retain(|entry| !excused(entry));
+    let mut useless = Vec::new();
+    for (resource, name, _) in ELSEWHERE {
+        if !(given.contains(*name) && missing.remove(&((*resource).to_owned(), (*name).to_owned()))) {
+            useless.push((resource, name));
+        }
+    }
     assert!(missing.is_empty(), "neither in a template nor left out for a reason: {missing:#?}");
+    assert!(useless.is_empty(), "nothing needs this excuse: {useless:#?}");
+    let unasked: Vec<_> =
+        left_out.iter().filter(|name| !name.starts_with("AWS_") && !wanted.contains(**name)).collect();
+    assert!(unasked.is_empty(), "left out, and no program asks for it: {unasked:?}");
     let both: Vec<_> = left_out.iter().filter(|name| given.contains(**name)).collect();
     assert!(both.is_empty(), "left out, and yet in a template: {both:?}");
 }

@@ -1,13 +1,16 @@
 //! What must hold in every stage, whatever is added.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    rc::Rc,
+};
 
 use oms_tests::workspace_root;
 use serde_json::{Value, json};
 
 use super::{
-    functions,
-    template::{STAGES, Stack, load, parameter_file, parameter_names, text},
+    functions, rights,
+    template::{STAGES, Stack, text},
 };
 
 /// Every resource of a stage: its stack's name, its own, its type, and its evaluated properties.
@@ -32,39 +35,45 @@ fn texts(value: &Value) -> Vec<&str> {
     }
 }
 
+/// The queues of a stage by their ARNs: name and properties.
+fn queues(stage: &str) -> BTreeMap<String, (String, Value)> {
+    let stacks = Stack::of(stage).all();
+    let of = |stack: &Rc<Stack>| {
+        let queues = stack.resources().into_iter().filter(|(_, definition)| definition["Type"] == "AWS::SQS::Queue");
+        let queues = queues.map(|(name, definition)| {
+            let properties = stack.value(&definition["Properties"]).unwrap_or_default();
+            (stack.arn(name), (stack.physical(name), properties))
+        });
+        queues.collect::<Vec<_>>()
+    };
+    stacks.iter().flat_map(of).collect()
+}
+
+fn letters_of(queue: &Value) -> Option<String> {
+    queue["RedrivePolicy"]["deadLetterTargetArn"].as_str().map(str::to_owned)
+}
+
+/// The ARNs of queues that dead letters go to: from queues, from other services, and from the relay itself.
+fn letters(stage: &str) -> BTreeSet<String> {
+    let mut letters: BTreeSet<String> = queues(stage).values().filter_map(|(_, queue)| letters_of(queue)).collect();
+    for (_, _, kind, properties) in resources(stage) {
+        if kind != "AWS::SQS::Queue" && kind != "AWS::CloudFormation::Stack" {
+            letters.extend(dead_letter_targets(&properties));
+        }
+    }
+    let relay = functions(&Stack::of(stage)).into_iter().find(|function| function.resource == "RelayFunction").unwrap();
+    let (_, own) = relay.variables().into_iter().find(|(name, _)| name == "RELAY_DLQ_URL").unwrap();
+    letters.insert(rights::named(&Stack::of(stage), &own));
+    letters
+}
+
 #[test]
 fn every_queue_has_dead_letters_or_is_where_they_go() {
     for stage in STAGES {
-        let stacks = Stack::of(stage).all();
-        let arns = |kind: &str| -> BTreeMap<String, Value> {
-            let of = |stack: &std::rc::Rc<Stack>| {
-                let queues = stack.resources().into_iter().filter(|(_, definition)| definition["Type"] == kind);
-                queues
-                    .map(|(name, definition)| {
-                        (stack.arn(name), stack.value(&definition["Properties"]).unwrap_or_default())
-                    })
-                    .collect::<Vec<_>>()
-            };
-            stacks.iter().flat_map(of).collect()
-        };
-        let queues = arns("AWS::SQS::Queue");
+        let (queues, letters) = (queues(stage), letters(stage));
         assert!(queues.len() > 5, "{stage} has {} queues", queues.len());
-        let target = |queue: &Value| queue["RedrivePolicy"]["deadLetterTargetArn"].as_str().map(str::to_owned);
-        let mut letters: BTreeSet<String> = queues.values().filter_map(target).collect();
-        // Those of other services, and the one that the relay fills itself.
-        for (_, _, kind, properties) in resources(stage) {
-            if kind == "AWS::SQS::Queue" || kind == "AWS::CloudFormation::Stack" {
-                continue;
-            }
-            letters.extend(dead_letter_targets(&properties));
-        }
-        let relay =
-            functions(&Stack::of(stage)).into_iter().find(|function| function.resource == "RelayFunction").unwrap();
-        let (_, own) = relay.variables().into_iter().find(|(name, _)| name == "RELAY_DLQ_URL").unwrap();
-        let own = format!("arn:aws:sqs:eu-west-1:123456789012:{}", own.rsplit('/').next().unwrap());
-        letters.insert(own);
-        for (arn, queue) in &queues {
-            assert!(target(queue).is_some() || letters.contains(arn), "{stage}: {arn} loses what fails");
+        for (arn, (_, queue)) in &queues {
+            assert!(letters_of(queue).is_some() || letters.contains(arn), "{stage}: {arn} loses what fails");
             if letters.contains(arn) {
                 assert_eq!(
                     queue["MessageRetentionPeriod"],
@@ -75,6 +84,26 @@ fn every_queue_has_dead_letters_or_is_where_they_go() {
         }
         for letter in &letters {
             assert!(queues.contains_key(letter), "{stage}: {letter} is no queue");
+        }
+    }
+}
+
+#[test]
+fn somebody_hears_of_dead_letters_in_every_queue_of_them() {
+    for stage in STAGES {
+        let (queues, alarms) = (queues(stage), alarms(stage));
+        for letter in letters(stage) {
+            let (name, _) = &queues[&letter];
+            let dimensions = json!([{"Name": "QueueName", "Value": name}]);
+            let of_it = |(_, alarm): &&(String, Value)| {
+                alarm["Namespace"] == "AWS/SQS"
+                    && alarm["MetricName"] == "ApproximateNumberOfMessagesVisible"
+                    && alarm["Dimensions"] == dimensions
+            };
+            let found = alarms.iter().find(of_it).unwrap_or_else(|| panic!("{stage}: no alarm for letters in {name}"));
+            let (_, alarm) = found;
+            assert_eq!((&alarm["Threshold"], &alarm["Statistic"]), (&json!(0), &json!("Maximum")), "{stage}: {name}");
+            assert!(alarm["AlarmActions"].as_array().is_some_and(|all| !all.is_empty()), "{stage}: {name}");
         }
     }
 }
@@ -206,20 +235,6 @@ fn the_rule_of_the_bus_knows_every_event_that_has_a_schema() {
     assert_eq!(pattern["source"], json!(["openfoundry.oms"]));
     let types: BTreeSet<String> = texts(&pattern["detail-type"]).into_iter().map(str::to_owned).collect();
     assert_eq!(types, schemas, "left: the rule, right: events/schemas");
-}
-
-#[test]
-fn parameter_files_say_what_the_root_asks_for() {
-    let root = load(&workspace_root().join("infra/template.yaml"));
-    let known = parameter_names(&root);
-    for stage in STAGES {
-        let given = parameter_file(stage);
-        for name in given.keys() {
-            assert!(known.contains(name), "{stage}: {name} is no parameter");
-            assert!(given[name].is_string(), "{stage}: {name} has to be a text, as CloudFormation has it");
-        }
-        assert_eq!(given["Stage"], json!(stage));
-    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use std::{
     cell::RefCell,
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     path::{Path, PathBuf},
     rc::Rc,
 };
@@ -12,8 +12,11 @@ use oms_tests::workspace_root;
 use saphyr::{LoadableYamlNode, ScalarOwned, YamlOwned};
 use serde_json::{Map, Value, json};
 
-const REGION: &str = "eu-west-1";
-const ACCOUNT: &str = "123456789012";
+pub(super) const REGION: &str = "eu-west-1";
+pub(super) const ACCOUNT: &str = "123456789012";
+
+/// What is deployed.
+pub(super) const CODE_VERSION: &str = "1795600000-5a2b3c4";
 
 /// What is there in every installation: those who deploy choose one of them.
 pub(super) const STAGES: [&str; 3] = ["dev", "staging", "prod"];
@@ -22,7 +25,7 @@ pub(super) const STAGES: [&str; 3] = ["dev", "staging", "prod"];
 pub(super) struct Stack {
     pub(super) name: String,
     pub(super) template: Value,
-    parameters: BTreeMap<String, Value>,
+    pub(super) parameters: BTreeMap<String, Value>,
     nested: RefCell<BTreeMap<String, Rc<Stack>>>,
     folder: PathBuf,
 }
@@ -102,8 +105,12 @@ pub(super) fn parameter_file(stage: &str) -> BTreeMap<String, Value> {
 impl Stack {
     /// The root of a stage.
     pub(super) fn of(stage: &str) -> Rc<Self> {
-        let mut parameters = parameter_file(stage);
-        parameters.insert("CodeVersion".to_owned(), json!("1795600000-5a2b3c4"));
+        Self::with(parameter_file(stage))
+    }
+
+    /// The root with these parameters.
+    pub(super) fn with(mut parameters: BTreeMap<String, Value>) -> Rc<Self> {
+        parameters.insert("CodeVersion".to_owned(), json!(CODE_VERSION));
         Rc::new(Self::new("root", &workspace_root().join("infra/template.yaml"), parameters))
     }
 
@@ -215,7 +222,8 @@ impl Stack {
         self.holds(definition)
     }
 
-    fn holds(&self, definition: &Value) -> bool {
+    /// Whether a condition holds that is written out.
+    pub(super) fn holds(&self, definition: &Value) -> bool {
         let (name, argument) = definition.as_object().unwrap().iter().next().unwrap();
         let all = || argument.as_array().unwrap().iter();
         match name.as_str() {
@@ -228,7 +236,8 @@ impl Stack {
         }
     }
 
-    fn reference(&self, name: &str) -> Option<Value> {
+    /// What `Ref` says; none where it says that something is left out.
+    pub(super) fn reference(&self, name: &str) -> Option<Value> {
         if let Some(value) = self.parameters.get(name) {
             let kind = self.template["Parameters"][name]["Type"].as_str().unwrap();
             let is_list = kind.starts_with("List<") || kind == "CommaDelimitedList";
@@ -271,7 +280,7 @@ impl Stack {
     pub(super) fn physical(&self, name: &str) -> String {
         self.kind(name);
         let fifo = &self.template["Resources"][name]["Properties"]["FifoQueue"];
-        format!("{}-{name}{}", self.name, if *fifo == json!(true) { ".fifo" } else { "" })
+        format!("{}-{name}-1{}", self.name, if *fifo == json!(true) { ".fifo" } else { "" })
     }
 
     pub(super) fn arn(&self, name: &str) -> String {
@@ -280,6 +289,8 @@ impl Stack {
         match kind {
             "AWS::SQS::Queue" => format!("arn:aws:sqs:{REGION}:{ACCOUNT}:{name}"),
             "AWS::S3::Bucket" => format!("arn:aws:s3:::{name}"),
+            "AWS::DynamoDB::Table" => format!("arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/{name}"),
+            "AWS::Events::EventBus" => format!("arn:aws:events:{REGION}:{ACCOUNT}:event-bus/{name}"),
             "AWS::MSK::ServerlessCluster" | "AWS::MSK::Cluster" => {
                 format!("arn:aws:kafka:{REGION}:{ACCOUNT}:cluster/{name}/0-1")
             }
@@ -287,7 +298,8 @@ impl Stack {
         }
     }
 
-    fn attribute(&self, resource: &str, attribute: &str) -> Value {
+    /// What `Fn::GetAtt` says.
+    pub(super) fn attribute(&self, resource: &str, attribute: &str) -> Value {
         if let Some(output) = attribute.strip_prefix("Outputs.") {
             let stack = self.nested(resource);
             let output = &stack.template["Outputs"][output];
@@ -296,6 +308,7 @@ impl Stack {
         }
         json!(match attribute {
             "Arn" | "DBClusterArn" | "DBProxyArn" | "ARN" | "TopicArn" => self.arn(resource),
+            "MasterUserSecret.SecretArn" => format!("arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:rds!cluster-1"),
             other if other.ends_with("Arn") => format!("{}:{other}", self.arn(resource)),
             "QueueName" => self.physical(resource),
             "QueueUrl" => text(&self.reference(resource).unwrap()),
@@ -329,9 +342,4 @@ impl Stack {
         }
         done + rest
     }
-}
-
-/// The names under `Parameters` of a template.
-pub(super) fn parameter_names(template: &Value) -> BTreeSet<String> {
-    template["Parameters"].as_object().into_iter().flatten().map(|(name, _)| name.clone()).collect()
 }

@@ -68,16 +68,9 @@ pub fn deploy(deployment: &Deployment) -> Result<()> {
     let mut command = Command::new(sam);
     command
         .current_dir(&root)
-        .args([
-            "deploy",
-            "--language-extensions",
-            "--template-file",
-            TEMPLATE,
-            "--stack-name",
-            &deployment.stack(),
-            "--resolve-s3",
-        ])
-        .args(["--s3-prefix", &deployment.stack(), "--no-confirm-changeset", "--no-fail-on-empty-changeset"])
+        .args(["deploy", "--language-extensions", "--template-file", TEMPLATE])
+        .args(["--stack-name", &deployment.stack(), "--no-confirm-changeset", "--no-fail-on-empty-changeset"])
+        .args(deployment.uploads())
         .arg("--capabilities")
         .args(CAPABILITIES)
         .arg("--parameter-overrides")

@@ -114,6 +114,21 @@ fn a_deployment_gives_the_stage_its_parameters_and_a_version_of_its_own() {
 }
 
 #[test]
+fn code_goes_into_the_bucket_that_is_named() {
+    let checkout = Checkout::new("bucket", "exit 1");
+    for (arguments, says) in [
+        (&[][..], "--s3-prefix oms-blue --resolve-s3"),
+        (&["--bucket", "code"], "--s3-prefix oms-blue --s3-bucket code"),
+    ] {
+        let output = checkout.xtask(&[&["deploy", "--stage", "blue", "--no-build"], arguments].concat(), &[]);
+        assert!(output.status.success(), "{:?}", printed(&output));
+        let notes = checkout.notes();
+        assert!(notes.last().unwrap().contains(says), "{notes:?}");
+        assert_eq!(notes.last().unwrap().contains("--resolve-s3"), arguments.is_empty(), "{notes:?}");
+    }
+}
+
+#[test]
 fn a_deployment_that_fails_says_so() {
     let checkout = Checkout::new("fails", "exit 1");
     let output = checkout.xtask(&["deploy", "--stage", "blue", "--no-build"], &[("SAM_FAILS", "1")]);

@@ -100,6 +100,7 @@ fn what_breaks_running_functions_or_locks_them_out_fails() {
         "ALTER TABLE api_keys ADD CONSTRAINT by FOREIGN KEY (tenant_id, id) REFERENCES object_types (tenant_id, id);",
         "UPDATE object_types SET category = 'none' WHERE category IS NULL;",
         "DO $$ BEGIN EXECUTE 'DROP TABLE api_keys'; END $$;",
+        "DO LANGUAGE plpgsql $$ BEGIN EXECUTE 'DROP TABLE api_keys'; END $$;",
         "CREATE TABL notes (id uuid);",
     ] {
         assert!(!copy.passes_with(text), "{text}");

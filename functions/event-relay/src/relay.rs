@@ -108,6 +108,8 @@ impl Relay {
             RetryConfig::standard().with_max_attempts(CALL_ATTEMPTS).with_initial_backoff(Duration::from_millis(100));
         let sdk = sdk.to_builder().timeout_config(timeouts).retry_config(retries).build();
         let breaker = |dependency| Breaker::new(dependency, config.breaker);
+        // A count that begins with the first record never rises for who watches it.
+        count(&Outcome::default());
         Self {
             breakers: Breakers {
                 dynamodb: breaker("dynamodb"),
@@ -136,14 +138,18 @@ impl Relay {
     pub async fn relay_before(&self, mut records: Vec<Record>, deadline: Option<Instant>) -> Outcome {
         records.sort_unstable_by(|a, b| (&a.topic, a.partition, a.offset).cmp(&(&b.topic, b.partition, b.offset)));
         let outcome = Batch::new(self, deadline.map(Into::into)).run(records).await;
-        metrics::counter!("oms_events_relayed_total").increment(outcome.relayed);
-        metrics::counter!("oms_event_relay_repeats_total").increment(outcome.repeats);
-        metrics::counter!("oms_event_relay_poisoned_total").increment(outcome.poisoned);
-        metrics::counter!("oms_event_relay_failures_total").increment(outcome.failures.len() as u64);
+        count(&outcome);
         let Outcome { relayed, repeats, poisoned, queued, .. } = outcome;
         tracing::info!(relayed, repeats, poisoned, queued, failures = outcome.failures.len(), "a batch is relayed");
         outcome
     }
+}
+
+fn count(outcome: &Outcome) {
+    metrics::counter!("oms_events_relayed_total").increment(outcome.relayed);
+    metrics::counter!("oms_event_relay_repeats_total").increment(outcome.repeats);
+    metrics::counter!("oms_event_relay_poisoned_total").increment(outcome.poisoned);
+    metrics::counter!("oms_event_relay_failures_total").increment(outcome.failures.len() as u64);
 }
 
 /// The work on one batch.

@@ -21,6 +21,10 @@ const TABLE: &str = "_sqlx_migrations";
 /// How long a statement waits for a lock: everybody else waits behind it.
 const LOCK_TIMEOUT: &str = "5s";
 
+/// How long one attempt waits for another migration. An index that is built beside writes waits for every older statement,
+/// this one too, and the two would be a deadlock: so it ends before PostgreSQL looks for one, after a second.
+const QUEUE_TIMEOUT: &str = "500ms";
+
 /// Until those who waited had their turn.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -94,6 +98,9 @@ impl<'a> Run<'a> {
                 let (step, source) = before.map_or((self.step, None), |(step, error)| (step, Some(error)));
                 return Err(MigrationError::OutOfTime { step, source });
             };
+            // What is left of it is in the way of another attempt, whose failure would hide the reason.
+            let leaves_half = matches!(&attempt, Err(MigrateError::ExecuteMigration(_, version))
+                if self.migrations.iter().any(|migration| migration.no_tx && migration.version == *version));
             let source = match attempt {
                 Ok(()) => return Ok(self.done),
                 Err(MigrateError::VersionMismatch(version)) => {
@@ -108,7 +115,7 @@ impl<'a> Run<'a> {
             if is_cancelled(&source) {
                 return Err(MigrationError::OutOfTime { step, source: Some(source) });
             }
-            if !self.may_pass(&source) {
+            if leaves_half || !self.may_pass(&source) {
                 return Err(MigrationError::Failed { step, source });
             }
             tracing::warn!(step, error = %source, "a migration has to wait, and begins again");
@@ -127,7 +134,7 @@ impl<'a> Run<'a> {
         "the connection to the database".clone_into(&mut self.step);
         let left = self.deadline.saturating_duration_since(Instant::now()).as_millis().max(1).to_string();
         let options = self.db.connect_options()?.application_name("oms-migrate").options([
-            ("lock_timeout", lock_timeout),
+            ("lock_timeout", QUEUE_TIMEOUT),
             // Ends what runs when nobody waits for it any more: by the clock, and by the connection.
             ("statement_timeout", left.as_str()),
             ("client_connection_check_interval", "1000"),
@@ -148,16 +155,21 @@ impl<'a> Run<'a> {
             self.step = format!("the migration {}", name(migration));
             // What runs outside a transaction makes nobody wait, and half of it would stay.
             let patience = if migration.no_tx { "0" } else { lock_timeout };
-            connection.execute(AssertSqlSafe(format!("SET lock_timeout = '{patience}'"))).await?;
+            set_lock_timeout(&mut connection, patience).await?;
             connection.apply(TABLE, migration).await?;
             self.done.migrations.push(name(migration));
         }
         "the database roles".clone_into(&mut self.step);
+        set_lock_timeout(&mut connection, lock_timeout).await?;
         self.done.roles = roles::grant(&mut connection, self.roles, self.db.statement_timeout()).await?;
         // What was done is done, whether the connection hears of its end or not.
         let _ = connection.close().await;
         Ok(())
     }
+}
+
+async fn set_lock_timeout(connection: &mut PgConnection, value: &str) -> sqlx::Result<()> {
+    connection.execute(AssertSqlSafe(format!("SET lock_timeout = '{value}'"))).await.map(drop)
 }
 
 /// As its file is called.

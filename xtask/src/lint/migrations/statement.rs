@@ -61,7 +61,8 @@ fn effect(words: &[&str]) -> Effect {
         ["REVOKE", .., "FROM", "PUBLIC"] => Effect::Expands,
         ["REVOKE", ..] => Effect::Contracts,
         ["UPDATE", ..] => Effect::Refused(BACKFILL),
-        ["DO", body, ..] if BLOCK.iter().all(|word| !mentions(body, word)) => Effect::Expands,
+        // The language may be before the body, or after it.
+        ["DO", rest @ ..] if rest.iter().all(|body| BLOCK.iter().all(|word| !mentions(body, word))) => Effect::Expands,
         ["DO", ..] => Effect::Refused("may do something to tables that this lint can't read: write it out"),
         ["ALTER", ..] if words.contains(&"RENAME") => Effect::Refused(RENAMES),
         ["ALTER", ..] if words.windows(2).any(|pair| pair == ["SET", "SCHEMA"]) => Effect::Refused(RENAMES),
@@ -206,6 +207,7 @@ mod tests {
             "ALTER TABLE a OWNER TO b",
             "UPDATE a SET b = 1",
             "DO $$ BEGIN DROP TABLE a; END $$",
+            "DO LANGUAGE plpgsql $$ BEGIN DROP TABLE a; END $$",
             "VACUUM FULL a",
             "BEGIN",
         ] {

@@ -44,6 +44,8 @@ async fn until(pool: &PgPool, is_there: bool, sql: &'static str) {
 
 const WAITS: &str = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database()
     AND application_name = 'oms-migrate' AND wait_event_type = 'Lock')";
+const QUEUES: &str = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database()
+    AND application_name = 'oms-migrate' AND wait_event = 'advisory')";
 const SLEEPS: &str = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database()
     AND application_name = 'oms-migrate' AND wait_event = 'PgSleep')";
 
@@ -177,4 +179,55 @@ async fn an_index_that_is_built_beside_writes_waits_for_older_transactions(pool:
     until(&pool, true, WAITS).await;
     writer.commit().await.unwrap();
     assert_eq!(run.await.unwrap().unwrap().migrations, ["1_index_busy"]);
+}
+
+/// The build waits for every older statement, and so for one that waits for it.
+#[sqlx::test(migrations = false)]
+async fn who_waits_for_another_migration_is_not_in_its_way(pool: PgPool) {
+    sqlx::query("CREATE TABLE busy (id bigint)").execute(&pool).await.unwrap();
+    let mut writer = pool.begin().await.unwrap();
+    sqlx::query("INSERT INTO busy VALUES (1)").execute(&mut *writer).await.unwrap();
+    let start = || {
+        let options = pool.connect_options();
+        let migrations =
+            vec![migration(1, "index busy", "-- no-transaction\nCREATE INDEX CONCURRENTLY busy_id ON busy (id)")];
+        tokio::spawn(async move { run(&options, migrations, PATIENCE, LOCK_TIMEOUT).await })
+    };
+    let first = start();
+    until(&pool, true, WAITS).await;
+    // A deadlock would end the build, and never the one that waits for it.
+    let database = pool.connect_options().get_database().unwrap().to_owned();
+    let later = format!("ALTER DATABASE \"{database}\" SET deadlock_timeout = '1min'");
+    sqlx::query(AssertSqlSafe(later)).execute(&pool).await.unwrap();
+    let second = start();
+    until(&pool, true, QUEUES).await;
+    writer.commit().await.unwrap();
+    assert_eq!(first.await.unwrap().unwrap().migrations, ["1_index_busy"]);
+    assert_eq!(second.await.unwrap().unwrap(), Migrated::default());
+    let is_valid: bool = sqlx::query_scalar("SELECT indisvalid FROM pg_index WHERE indexrelid = 'busy_id'::regclass")
+        .fetch_one(&pool)
+        .await
+        .unwrap();
+    assert!(is_valid);
+}
+
+#[sqlx::test(migrations = false)]
+async fn a_deadlock_is_tried_again_where_nothing_is_left_of_the_attempt(pool: PgPool) {
+    sqlx::query("CREATE SEQUENCE attempts").execute(&pool).await.unwrap();
+    // The first attempt of each.
+    let migrations = vec![
+        migration(
+            1,
+            "alter busy",
+            "DO $$ BEGIN IF nextval('attempts') = 1 THEN RAISE deadlock_detected; END IF; END $$",
+        ),
+        migration(
+            2,
+            "index busy",
+            "-- no-transaction\nDO $$ BEGIN IF nextval('attempts') = 3 THEN RAISE deadlock_detected; END IF; END $$",
+        ),
+    ];
+    let error = run(&pool.connect_options(), migrations, PATIENCE, LOCK_TIMEOUT).await.unwrap_err();
+    assert_eq!(error.to_string(), "the migration 2_index_busy failed");
+    assert!(std::error::Error::source(&error).unwrap().to_string().contains("deadlock_detected"));
 }

@@ -29,14 +29,14 @@ impl Stage {
         let id = uuid::Uuid::new_v4().simple().to_string();
         let [owner, app, publisher] = ["owner", "app", "publisher"].map(|role| format!("{role}_{id}"));
         let database = admin.connect_options().get_database().unwrap().to_owned();
-        run(
-            &admin,
-            &format!(
-                "CREATE ROLE {owner} LOGIN CREATEROLE PASSWORD 'test'; ALTER DATABASE \"{database}\" OWNER TO {owner}"
-            ),
-        )
-        .await
-        .unwrap();
+        // As RDS has it: whoever is a member of `rds_iam` logs in by IAM, and the owner may make others members.
+        let there = format!(
+            "DO $$ BEGIN CREATE ROLE rds_iam; EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$;
+            CREATE ROLE {owner} LOGIN CREATEROLE PASSWORD 'test';
+            GRANT rds_iam TO {owner} WITH ADMIN OPTION;
+            ALTER DATABASE \"{database}\" OWNER TO {owner}"
+        );
+        run(&admin, &there).await.unwrap();
         let login = admin.connect_options().as_ref().clone().username(&owner).password("test");
         let stage = Self { admin, owner: login, roles: Roles { app: Some(app), publisher: Some(publisher) } };
         let done = stage.migrate().await;
@@ -296,10 +296,6 @@ async fn sessions_of_who_logs_in_by_iam_have_their_settings_from_the_role(admin:
 
 #[sqlx::test(migrations = false)]
 async fn roles_that_are_there_get_what_they_lack(admin: PgPool) {
-    // As RDS has it: whoever is a member logs in by IAM.
-    let there =
-        "DO $$ BEGIN CREATE ROLE rds_iam; EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$";
-    run(&admin, there).await.unwrap();
     let stage = Stage::new(admin).await;
     run(&stage.admin, &format!("REVOKE INSERT ON object_types FROM {}", stage.app())).await.unwrap();
     let again = stage.migrate().await;

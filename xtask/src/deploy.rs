@@ -50,6 +50,8 @@ impl Deployment {
     /// Builds what the templates name, and gives the parameters.
     fn prepare(&self, root: &Path) -> Result<BTreeMap<String, String>> {
         let mut parameters = parameters(root, &self.stage)?;
+        // Before anything that takes minutes.
+        who_is_logged_in()?;
         if !self.no_build {
             functions::build(root)?;
         }
@@ -66,7 +68,7 @@ pub fn deploy(deployment: &Deployment) -> Result<()> {
     let sam = install::sam(&root)?;
     let parameters = deployment.prepare(&root)?;
     let mut command = Command::new(sam);
-    command
+    in_region(&mut command)
         .current_dir(&root)
         .args(["deploy", "--language-extensions", "--template-file", TEMPLATE])
         .args(["--stack-name", &deployment.stack(), "--no-confirm-changeset", "--no-fail-on-empty-changeset"])
@@ -95,7 +97,7 @@ pub fn diff(deployment: &Deployment) -> Result<()> {
     let packaged = root.join("target/infra/template.yaml");
     fs::create_dir_all(root.join("target/infra"))?;
     let mut package = Command::new(sam);
-    package
+    in_region(&mut package)
         .current_dir(&root)
         .args(["package", "--language-extensions", "--template-file", TEMPLATE])
         .args(deployment.uploads())
@@ -125,6 +127,34 @@ pub fn diff(deployment: &Deployment) -> Result<()> {
     Ok(())
 }
 
+/// SAM only knows the other of the two names that a region may be given by.
+fn in_region(command: &mut Command) -> &mut Command {
+    match std::env::var_os("AWS_REGION") {
+        Some(region) => command.env("AWS_DEFAULT_REGION", region),
+        None => command,
+    }
+}
+
+/// Says which account and region it goes to.
+fn who_is_logged_in() -> Result<()> {
+    let aws = |arguments: &[&str]| {
+        let output = Command::new("aws").args(arguments).output();
+        output.context("cannot run aws; install the AWS CLI (https://aws.amazon.com/cli), log in, then run this again")
+    };
+    let said = |output: &std::process::Output| String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    let account = aws(&["sts", "get-caller-identity", "--query", "Account", "--output", "text"])?;
+    if !account.status.success() {
+        let reason = String::from_utf8_lossy(&account.stderr).trim().to_owned();
+        bail!("the AWS CLI is not logged in, or has no region: {reason}; run `aws configure sso` or set AWS_REGION");
+    }
+    let region = match std::env::var("AWS_REGION") {
+        Ok(region) => region,
+        Err(_) => said(&aws(&["configure", "get", "region"])?),
+    };
+    eprintln!("Account {}, region {region}", said(&account));
+    Ok(())
+}
+
 /// The parameters of a stage, by name.
 pub fn parameters(root: &Path, stage: &str) -> Result<BTreeMap<String, String>> {
     #[derive(Deserialize)]
@@ -146,6 +176,10 @@ pub fn parameters(root: &Path, stage: &str) -> Result<BTreeMap<String, String>> 
         .collect();
     if !open.is_empty() {
         bail!("{} still has to say {}; what is there is an example", path.display(), open.join(", "));
+    }
+    // Resources are named after the one, the stack after the other.
+    if file.parameters.get("Stage").is_none_or(|named| named != stage) {
+        bail!("{}: Stage has to be {stage:?}, as the file is called", path.display());
     }
     Ok(file.parameters)
 }

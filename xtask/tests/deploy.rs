@@ -29,6 +29,7 @@ impl Checkout {
         // As if the tools had been installed.
         put("infra/requirements.txt", "");
         put(".oms/tools/infra/requirements.txt", "");
+        put("infra/parameters/other.json", r#"{"Parameters": {"Stage": "blue"}}"#);
         put(
             "infra/parameters/open.json",
             r#"{"Parameters": {"Stage": "open", "JwtIssuer": "https://login.example.com/"}}"#,
@@ -41,7 +42,9 @@ impl Checkout {
         let notes = r#"echo "$(basename "$0") $*" >> "$NOTES";"#;
         program(".oms/tools/infra/bin/python", "exit 0");
         program(".oms/tools/infra/bin/sam", &format!("{notes} exit ${{SAM_FAILS:-0}}"));
-        program("bin/aws", &format!("{notes}\n{aws}"));
+        // Who is logged in, and where, is asked for first.
+        let login = r#"case "$1" in sts) [ -z "$NO_LOGIN" ] && echo 1234 && exit; echo "no credentials" >&2; exit 253 ;; configure) exit ;; esac"#;
+        program("bin/aws", &format!("{login}\n{notes}\n{aws}"));
         Self(root)
     }
 
@@ -192,9 +195,25 @@ esac"#
 }
 
 #[test]
+fn who_is_not_logged_in_hears_it_first() {
+    let checkout = Checkout::new("login", "exit 1");
+    for command in ["deploy", "diff"] {
+        let output = checkout.xtask(&[command, "--stage", "blue", "--no-build"], &[("NO_LOGIN", "1")]);
+        let (_, stderr) = printed(&output);
+        assert!(
+            !output.status.success() && stderr.contains("not logged in") && stderr.contains("no credentials"),
+            "{stderr}"
+        );
+    }
+    assert_eq!(checkout.notes(), Vec::<String>::new());
+}
+
+#[test]
 fn a_stage_that_is_not_there_or_not_filled_in_is_refused_before_anything_happens() {
     let checkout = Checkout::new("refused", "exit 1");
-    for (stage, says) in [("green", "expected one of blue, open"), ("open", "JwtIssuer")] {
+    for (stage, says) in
+        [("green", "expected one of blue, open, other"), ("open", "JwtIssuer"), ("other", r#"Stage has to be "other""#)]
+    {
         let output = checkout.xtask(&["deploy", "--stage", stage, "--no-build"], &[]);
         let (_, stderr) = printed(&output);
         assert!(!output.status.success() && stderr.contains(says), "{stderr}");

@@ -98,13 +98,14 @@ async fn everything_that_a_page_can_show_costs_one_statement_for_each_field_that
         }
     }";
     for types in [10, 60] {
-        // The page, what its properties point at, links out, links in, versions, snapshots; and the ends of the links, unless
-        // what properties point at is in the cache before those are asked for.
-        for (settings, expected) in [(with_cache as fn(Settings) -> Settings, 6..=7), (without_cache, 7..=7)] {
+        // The page, links out, links in, versions, snapshots; and where no cache has them, what properties point at and the ends
+        // of the links. Asked for side by side those two might find the cache filled by each other, or not: it is filled before.
+        for (settings, expected) in [(with_cache as fn(Settings) -> Settings, 5), (without_cache, 7)] {
             let (app, proxy) = App::counted(settings).await;
             ontology(&app.client("editor"), types).await;
-            let (data, statements) = proxy.read(app.client("viewer").query(document).data()).await;
-            assert!(expected.contains(&statements.len()), "{statements:#?}");
+            let each: String = (0..types).map(|n| format!("t{n}: objectType(id: \"T{n:02}\") {{ name }} ")).collect();
+            app.client("viewer").query(&format!("{{ {each} }}")).data().await;
+            let data = cost(&proxy, expected, app.client("viewer").query(document)).await;
             let page = nodes(&data["objectTypes"]);
             assert_eq!((page.len(), &data["objectTypes"]["totalCount"]), (types, &json!(types)));
             for object_type in page {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -92,7 +92,6 @@ pub fn deploy(deployment: &Deployment) -> Result<()> {
 pub fn diff(deployment: &Deployment) -> Result<()> {
     let root = workspace::root()?;
     let sam = install::sam(&root)?;
-    let aws = Aws { root: root.clone() };
     let parameters = deployment.prepare(&root)?;
     let packaged = root.join("target/infra/template.yaml");
     fs::create_dir_all(root.join("target/infra"))?;
@@ -108,13 +107,13 @@ pub fn diff(deployment: &Deployment) -> Result<()> {
         bail!("the templates can't be packaged, see above");
     }
     let stack = deployment.stack();
-    if !aws.exists(&stack)? {
+    if !CloudFormation.exists(&stack)? {
         println!("{stack} is not there yet: a deployment would make everything in {TEMPLATE} and the stacks below it.");
         return Ok(());
     }
-    let id = aws.create(&stack, &packaged, &parameters)?;
-    let changes = aws.changes(&id, &deployment.stage);
-    aws.ask(&["delete-change-set", "--change-set-name", &id])?;
+    let id = CloudFormation.create(&stack, &packaged, &parameters)?;
+    let changes = CloudFormation.changes(&id, &deployment.stage);
+    CloudFormation.ask(&["delete-change-set", "--change-set-name", &id])?;
     let changes = changes?;
     if changes.is_empty() {
         println!("Nothing would change in {stack}, but that its functions are published anew.");
@@ -135,23 +134,31 @@ fn in_region(command: &mut Command) -> &mut Command {
     }
 }
 
+/// The AWS CLI, which knows how people log in: what it printed, or why it did not.
+fn aws(arguments: &[&str]) -> Result<Result<String, String>> {
+    interrupt::check()?;
+    let output = Command::new("aws")
+        .args(arguments)
+        .output()
+        .context("cannot run aws; install the AWS CLI (https://aws.amazon.com/cli), log in, then run this again")?;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+    Ok(if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) })
+}
+
 /// Says which account and region it goes to.
 fn who_is_logged_in() -> Result<()> {
-    let aws = |arguments: &[&str]| {
-        let output = Command::new("aws").args(arguments).output();
-        output.context("cannot run aws; install the AWS CLI (https://aws.amazon.com/cli), log in, then run this again")
+    let account = match aws(&["sts", "get-caller-identity", "--query", "Account", "--output", "text"])? {
+        Ok(account) => account,
+        Err(reason) => {
+            bail!("the AWS CLI is not logged in, or has no region: {reason}; run `aws configure sso` or set AWS_REGION")
+        }
     };
-    let said = |output: &std::process::Output| String::from_utf8_lossy(&output.stdout).trim().to_owned();
-    let account = aws(&["sts", "get-caller-identity", "--query", "Account", "--output", "text"])?;
-    if !account.status.success() {
-        let reason = String::from_utf8_lossy(&account.stderr).trim().to_owned();
-        bail!("the AWS CLI is not logged in, or has no region: {reason}; run `aws configure sso` or set AWS_REGION");
-    }
     let region = match std::env::var("AWS_REGION") {
         Ok(region) => region,
-        Err(_) => said(&aws(&["configure", "get", "region"])?),
+        // Nothing where none is set: then whoever needs one says so.
+        Err(_) => aws(&["configure", "get", "region"])?.unwrap_or_default(),
     };
-    eprintln!("Account {}, region {region}", said(&account));
+    eprintln!("Account {account}, region {region}");
     Ok(())
 }
 
@@ -221,27 +228,18 @@ fn code_version(root: &Path) -> Result<String> {
     Ok(format!("{}-{commit}", now.as_secs()))
 }
 
-/// CloudFormation by the AWS CLI, which knows how people log in.
-struct Aws {
-    root: PathBuf,
-}
+/// CloudFormation.
+struct CloudFormation;
 
-impl Aws {
+impl CloudFormation {
     fn call(&self, arguments: &[&str]) -> Result<Result<Value, String>> {
-        interrupt::check()?;
-        let output = Command::new("aws")
-            .current_dir(&self.root)
-            .args(["cloudformation", "--output", "json"])
-            .args(arguments)
-            .output()
-            .context("cannot run aws; install the AWS CLI (https://aws.amazon.com/cli), log in, then run this again")?;
-        if !output.status.success() {
-            return Ok(Err(String::from_utf8_lossy(&output.stderr).trim().to_owned()));
+        match aws(&[&["cloudformation", "--output", "json"], arguments].concat())? {
+            Ok(printed) if printed.is_empty() => Ok(Ok(Value::Null)),
+            Ok(printed) => {
+                Ok(Ok(serde_json::from_str(&printed).context("the AWS CLI printed something else than JSON")?))
+            }
+            Err(reason) => Ok(Err(reason)),
         }
-        if output.stdout.iter().all(u8::is_ascii_whitespace) {
-            return Ok(Ok(Value::Null));
-        }
-        Ok(Ok(serde_json::from_slice(&output.stdout).context("the AWS CLI printed something else than JSON")?))
     }
 
     fn ask(&self, arguments: &[&str]) -> Result<Value> {

@@ -148,7 +148,7 @@ fn start_server(environment: &Environment, services: &Services, log: Option<&str
 }
 
 /// The brokers of the mock cluster that the server runs when it has no other Kafka.
-fn mock_kafka(url: &str) -> Option<String> {
+pub(crate) fn mock_kafka(url: &str) -> Option<String> {
     let health: serde_json::Value = get(&format!("{url}/health/ready"))?.read_json().ok()?;
     health.pointer("/checks/kafka/details/brokers")?.as_str().map(str::to_owned)
 }

@@ -323,35 +323,45 @@ impl Services {
     pub fn environment_of<'a>(&self, command: &'a mut Command) -> &'a mut Command {
         // How to speak with the caller's Kafka stands in his environment too.
         let is_callers = self.kafka_brokers.is_some() && self.kafka_brokers == callers_kafka();
-        let kafka = if is_callers { None } else { Some("KAFKA_") };
-        for (name, _) in std::env::vars_os() {
-            let text = OsStr::to_string_lossy(&name);
-            if FOREIGN.into_iter().chain(kafka).any(|prefix| text.starts_with(prefix)) {
-                command.env_remove(name);
-            }
-        }
-        if std::env::var_os("LOG_LEVEL").is_none() {
-            command.env("LOG_LEVEL", "info");
-        }
+        forget_foreign(command, !is_callers);
         if let Some(brokers) = &self.kafka_brokers {
             command.env("KAFKA_BROKERS", brokers);
         }
-        command.envs(self.aws.environment()).envs(self.variables())
+        command.envs(self.aws.environment()).envs(variables(&self.database_url, &self.redis_url, &self.jwt_secret))
     }
+}
 
-    fn variables(&self) -> [(&'static str, &str); 9] {
-        [
-            ("SERVER_MODE", "development"),
-            ("SERVICE_NAME", "oms"),
-            ("SERVER_HOST", "127.0.0.1"),
-            ("DATABASE_URL", &self.database_url),
-            ("REDIS_URL", &self.redis_url),
-            ("JWT_ALGORITHM", "HS256"),
-            ("JWT_SECRET", &self.jwt_secret),
-            ("JWT_ISSUER", token::ISSUER),
-            ("JWT_AUDIENCE", token::AUDIENCE),
-        ]
+/// Takes away what the user set for some other installation, perhaps another Kafka too.
+pub(crate) fn forget_foreign(command: &mut Command, kafka: bool) {
+    let kafka = kafka.then_some("KAFKA_");
+    for (name, _) in std::env::vars_os() {
+        let text = OsStr::to_string_lossy(&name);
+        if FOREIGN.into_iter().chain(kafka).any(|prefix| text.starts_with(prefix)) {
+            command.env_remove(name);
+        }
     }
+    if std::env::var_os("LOG_LEVEL").is_none() {
+        command.env("LOG_LEVEL", "info");
+    }
+}
+
+/// What every program of a development environment has to know.
+pub(crate) fn variables<'a>(
+    database_url: &'a str,
+    redis_url: &'a str,
+    jwt_secret: &'a str,
+) -> [(&'static str, &'a str); 9] {
+    [
+        ("SERVER_MODE", "development"),
+        ("SERVICE_NAME", "oms"),
+        ("SERVER_HOST", "127.0.0.1"),
+        ("DATABASE_URL", database_url),
+        ("REDIS_URL", redis_url),
+        ("JWT_ALGORITHM", "HS256"),
+        ("JWT_SECRET", jwt_secret),
+        ("JWT_ISSUER", token::ISSUER),
+        ("JWT_AUDIENCE", token::AUDIENCE),
+    ]
 }
 
 /// Whether a GET of `url` is answered with 200.

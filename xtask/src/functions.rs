@@ -26,6 +26,37 @@ pub fn build(root: &Path) -> Result<()> {
     run(root, &["--arm64"])
 }
 
+/// Builds the same for this machine, into `target/release`.
+pub fn build_here(root: &Path) -> Result<()> {
+    let mut command = workspace::cargo(root);
+    command.args(["build", "--release", "--locked"]).args(FUNCTIONS.iter().flat_map(|function| ["--bin", function]));
+    if !interrupt::run(&mut command)?.success() {
+        bail!("the functions can't be built; mend the errors above, then run this again");
+    }
+    Ok(())
+}
+
+/// Builds the server for this machine, and what measures it, into `target/release`. Built together with the functions it would
+/// give them more features than they are deployed with.
+pub fn build_server(root: &Path) -> Result<()> {
+    let mut command = workspace::cargo(root);
+    command.args([
+        "build",
+        "--release",
+        "--locked",
+        "-p",
+        "oms-server",
+        "-p",
+        "oms-bench",
+        "-p",
+        "oms-bench-reference",
+    ]);
+    if !interrupt::run(&mut command)?.success() {
+        bail!("the server can't be built; mend the errors above, then run this again");
+    }
+    Ok(())
+}
+
 /// Writes the table of sizes anew: of what is deployed, or of the same for this machine where it can't be built.
 pub fn sizes() -> Result<()> {
     let root = workspace::root()?;

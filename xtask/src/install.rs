@@ -8,7 +8,7 @@ mod python;
 pub use kafka::kafka;
 pub use native::build_tools;
 pub use prometheus::promtool;
-pub use python::{cross_compiler, infra_tools, moto, python_clients, sam};
+pub use python::{cross_compiler, infra_tools, k6, moto, python_clients, sam};
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, Result, bail};
 use nix::unistd::geteuid;
 
-use crate::services::{Binaries, Redis};
+use crate::services::{Binaries, Redis, find_program};
 use crate::{interrupt, state, workspace};
 
 /// The major version that Debian 12 has.
@@ -72,6 +72,14 @@ pub fn kcat() -> Result<()> {
         bail!("kcat is not found after its installation; {by_hand}");
     }
     Ok(())
+}
+
+/// wrk, which makes load.
+pub fn wrk() -> Result<PathBuf> {
+    let by_hand = "install wrk (https://github.com/wg/wrk), then run this again";
+    let here = || find_program("wrk", &["/opt/homebrew/bin", "/usr/local/bin"]);
+    packages(&[(here().is_some(), "wrk", "wrk")], by_hand)?;
+    here().with_context(|| format!("wrk is not found after its installation; {by_hand}"))
 }
 
 fn node() -> Result<()> {

@@ -15,6 +15,7 @@ pub mod install;
 pub mod interrupt;
 pub mod lambda;
 pub mod lint;
+pub mod load;
 pub mod ports;
 pub mod process;
 pub mod redrive;

@@ -11,6 +11,7 @@ use clap::{Parser, Subcommand};
 use xtask::deploy::{self, Deployment};
 use xtask::environment::Wanted;
 use xtask::interrupt::{self, Interrupted};
+use xtask::load::{self, Load};
 use xtask::redrive::{self, PLACES, Redrive};
 use xtask::state::State;
 use xtask::test::{self, Tests};
@@ -118,12 +119,23 @@ enum Task {
         #[arg(last = true)]
         arguments: Vec<String>,
     },
-    /// Run benchmarks on a temporary PostgreSQL and Redis: `-- -p oms-rpc --bench validation`
-    Bench {
-        /// Go to `cargo bench`
-        #[arg(last = true)]
-        arguments: Vec<String>,
+    /// Load a release build with reads, writes, search and GraphQL at a fixed rate, and report times, errors and memory
+    Load {
+        /// Requests a second; with --find the first rate that is tried
+        #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+        rate: u32,
+        /// How long, after half a minute to warm up
+        #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=600))]
+        minutes: u32,
+        /// Look for the highest rate that this machine holds, in steps of 20 seconds
+        #[arg(long, conflicts_with = "minutes")]
+        find: bool,
+        /// The file to import; a part of schema.org when absent
+        #[arg(long)]
+        ontology: Option<PathBuf>,
     },
+    /// Measure a release build against the least that the same work can cost, and write target/bench.json
+    Bench(bench::Benchmarks),
 }
 
 #[derive(clap::Args)]
@@ -207,7 +219,8 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Prepare => lint::prepare()?,
         Task::Baseline => baseline::baseline()?,
         Task::Test { faults, arguments } => return test::test(&Tests { faults, arguments }),
-        Task::Bench { arguments } => return bench::bench(&arguments),
+        Task::Load { rate, minutes, find, ontology } => return load::load(&Load { rate, minutes, find, ontology }),
+        Task::Bench(benchmarks) => return bench::bench(&benchmarks),
     }
     Ok(ExitCode::SUCCESS)
 }

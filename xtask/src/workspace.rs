@@ -32,6 +32,11 @@ pub fn cargo_program() -> OsString {
 
 /// Where cargo puts the debug binaries.
 pub fn binaries(root: &Path) -> Result<PathBuf> {
+    Ok(target(root)?.join("debug"))
+}
+
+/// Where cargo puts what it builds.
+pub fn target(root: &Path) -> Result<PathBuf> {
     let output = cargo(root)
         .args(["metadata", "--format-version=1", "--no-deps"])
         .output()
@@ -39,5 +44,5 @@ pub fn binaries(root: &Path) -> Result<PathBuf> {
     let metadata: serde_json::Value = serde_json::from_slice(&output.stdout)
         .with_context(|| format!("cargo metadata failed:\n{}", String::from_utf8_lossy(&output.stderr)))?;
     let target = metadata["target_directory"].as_str().context("cargo metadata names no target directory")?;
-    Ok(Path::new(target).join("debug"))
+    Ok(PathBuf::from(target))
 }

@@ -1,10 +1,13 @@
 //! The batch as MSK hands it to a Lambda function, and the answer that says what should come back. The shapes are our
 //! own: a header without a value, or with bytes above 127, must not fail the batch that it is in.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, fmt};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
-use serde::{Deserialize, Serialize};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{MapAccess, Visitor},
+};
 
 use crate::{record::Record, relay::Outcome};
 
@@ -21,11 +24,10 @@ struct Message {
     partition: i32,
     offset: i64,
     timestamp: Option<i64>,
-    key: Option<String>,
-    value: Option<String>,
-    /// One map for each header, so that a name may come twice.
+    key: Option<Encoded>,
+    value: Option<Encoded>,
     #[serde(default)]
-    headers: Option<Vec<HashMap<String, Option<Vec<i16>>>>>,
+    headers: Option<Vec<Headers>>,
 }
 
 impl KafkaEvent {
@@ -38,27 +40,74 @@ impl KafkaEvent {
 
 impl From<Message> for Record {
     fn from(message: Message) -> Self {
-        let headers = message.headers.into_iter().flatten().flatten();
         Self {
             topic: message.topic,
             partition: message.partition,
             offset: message.offset,
             timestamp: message.timestamp,
-            key: message.key.map(decoded),
-            value: message.value.map(decoded),
-            headers: headers.map(|(name, value)| (name, value.map(octets).unwrap_or_default())).collect(),
+            key: message.key.map(|key| key.0),
+            value: message.value.map(|value| value.0),
+            headers: message.headers.into_iter().flatten().flat_map(|headers| headers.0).collect(),
         }
     }
 }
 
-/// What isn't Base64 is kept as it is, and poison: nothing else could say what came.
-fn decoded(text: String) -> Vec<u8> {
-    BASE64_STANDARD.decode(&text).unwrap_or_else(|_| text.into_bytes())
+/// Base64, decoded as it is read. What isn't Base64 is kept as it is, and poison: nothing else could say what came.
+#[derive(Debug, Clone)]
+struct Encoded(Vec<u8>);
+
+impl<'de> Deserialize<'de> for Encoded {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+        impl Visitor<'_> for Text {
+            type Value = Encoded;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("Base64")
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Encoded, E> {
+                Ok(Encoded(BASE64_STANDARD.decode(text).unwrap_or_else(|_| text.as_bytes().to_vec())))
+            }
+        }
+        deserializer.deserialize_str(Text)
+    }
+}
+
+/// One map for each header, so that a name may come twice.
+#[derive(Debug, Clone)]
+struct Headers(Vec<(String, Vec<u8>)>);
+
+impl<'de> Deserialize<'de> for Headers {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Pairs;
+        impl<'de> Visitor<'de> for Pairs {
+            type Value = Headers;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a header")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Headers, A::Error> {
+                let mut headers = Vec::with_capacity(1);
+                while let Some((name, value)) = map.next_entry::<String, Option<Vec<Octet>>>()? {
+                    headers.push((name, value.into_iter().flatten().map(|octet| octet.0).collect()));
+                }
+                Ok(Headers(headers))
+            }
+        }
+        deserializer.deserialize_map(Pairs)
+    }
 }
 
 /// Java's bytes have signs.
-fn octets(signed: Vec<i16>) -> Vec<u8> {
-    signed.into_iter().map(|byte| byte.to_le_bytes()[0]).collect()
+#[derive(Debug, Clone, Copy)]
+struct Octet(u8);
+
+impl<'de> Deserialize<'de> for Octet {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Self(i16::deserialize(deserializer)?.to_le_bytes()[0]))
+    }
 }
 
 /// What should come back. AWS starts again in each partition at the lowest offset named.

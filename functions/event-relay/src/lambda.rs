@@ -9,6 +9,7 @@ use oms_edge::{
     telemetry::{self, TelemetryConfig},
     trace_context::invocation_span,
 };
+use tokio::sync::OnceCell;
 use tracing::Instrument;
 
 use crate::{BatchResponse, KafkaEvent, Relay, RelayConfig};
@@ -35,9 +36,11 @@ pub async fn run() -> Result<(), Error> {
     let Settings { relay, telemetry } = settings(&mut source);
     source.finish()?;
     let telemetry = &telemetry::init(&telemetry);
-    let relay = &Relay::connect(relay).await;
+    let (config, relay) = (&relay, &OnceCell::new());
     let answer = async |event: LambdaEvent<KafkaEvent>| {
         let deadline = Instant::now() + deadline::left(event.context.deadline());
+        // Reading who signs AWS's certificates takes longer than all the rest of a cold start.
+        let relay = relay.get_or_init(|| Relay::connect(config.clone())).await;
         let span = invocation_span(event.context.xray_trace_id.as_deref());
         let response = relay.handle(event.payload, Some(deadline)).instrument(span).await;
         // Once the answer is out the environment is frozen, and its metrics and spans with it.

@@ -7,18 +7,22 @@ use std::{
 
 use aws_sdk_dynamodb::{
     Client,
-    error::SdkError,
+    error::{BuildError, SdkError},
     operation::update_item::UpdateItemError,
-    types::{AttributeValue, KeysAndAttributes},
+    types::{AttributeValue, KeysAndAttributes, TransactWriteItem, Update},
 };
 
 use crate::{
+    config::CALLS_IN_FLIGHT,
     gate::{CallError, Gate, back_off, side_by_side},
     record::Place,
 };
 
 /// The most keys of one `BatchGetItem`.
 const MAX_KEYS: usize = 100;
+
+/// The most actions of one `TransactWriteItems`.
+const MAX_ACTIONS: usize = 100;
 
 /// How often keys that were left unread are asked for again.
 const READ_ATTEMPTS: u32 = 5;
@@ -96,31 +100,66 @@ impl Marks<'_> {
         Ok((items, unread.map(|unread| unread.keys).unwrap_or_default()))
     }
 
-    /// Moves marks; says of each, in order, whether it is there now. A mark that is further already stays.
+    /// Moves marks; says of each, in order, whether it is there now. A mark that is further already stays. A few go side by
+    /// side. Many go by the hundred: a transaction costs what two writes of each mark do, and a hundredth of the calls.
     pub(crate) async fn write(&self, moves: &[Move<'_>]) -> Vec<bool> {
+        if moves.len() <= CALLS_IN_FLIGHT {
+            return self.write_each(moves).await;
+        }
+        let chunks: Vec<&[Move<'_>]> = moves.chunks(MAX_ACTIONS).collect();
+        let answers = side_by_side(chunks.iter().map(|chunk| self.write_together(chunk)).collect()).await;
+        let mut written = Vec::with_capacity(moves.len());
+        for (chunk, answer) in chunks.into_iter().zip(answers) {
+            match answer {
+                Some(all) => written.resize(written.len() + chunk.len(), all),
+                None => written.extend(self.write_each(chunk).await),
+            }
+        }
+        written
+    }
+
+    async fn write_each(&self, moves: &[Move<'_>]) -> Vec<bool> {
         side_by_side(moves.iter().map(|next| self.write_one(next)).collect()).await
     }
 
+    /// All of them at once; whether they are there now. None when DynamoDB cancels it, since one of them is further already, or
+    /// written by somebody else at the moment, or at fault: then each has to go alone.
+    async fn write_together(&self, moves: &[Move<'_>]) -> Option<bool> {
+        let actions = moves.iter().map(|next| {
+            let update = Update::builder()
+                .table_name(self.table)
+                .key("entity", text(next.entity))
+                .update_expression(MOVE)
+                .condition_expression(IS_BEHIND)
+                .set_expression_attribute_names(Some(names()))
+                .set_expression_attribute_values(Some(next.values()));
+            Ok(TransactWriteItem::builder().update(update.build()?).build())
+        });
+        let actions = actions.collect::<Result<Vec<_>, BuildError>>().ok()?;
+        let call = self.client.transact_write_items().set_transact_items(Some(actions));
+        let written = self.gate.call(async {
+            match call.send().await {
+                Err(SdkError::ServiceError(error)) if error.err().is_transaction_canceled_exception() => Ok(false),
+                answer => answer.map(|_| true),
+            }
+        });
+        match written.await {
+            Ok(true) => Some(true),
+            Ok(false) | Err(CallError::Refused(_)) => None,
+            Err(CallError::Failed) => Some(false),
+        }
+    }
+
     async fn write_one(&self, next: &Move<'_>) -> bool {
-        let expires = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default() + LIFETIME;
         let call = self
             .client
             .update_item()
             .table_name(self.table)
             .key("entity", text(next.entity))
-            .update_expression("SET #epoch = :epoch, #version = :version, #position = :position, #expires = :expires")
-            .condition_expression(
-                "attribute_not_exists(#entity) OR #epoch < :epoch OR (#epoch = :epoch AND #version < :version)",
-            )
-            .expression_attribute_names("#entity", "entity")
-            .expression_attribute_names("#epoch", "epoch")
-            .expression_attribute_names("#version", "version")
-            .expression_attribute_names("#position", "position")
-            .expression_attribute_names("#expires", "expiresAt")
-            .expression_attribute_values(":epoch", number(next.place.epoch))
-            .expression_attribute_values(":version", number(next.place.version))
-            .expression_attribute_values(":position", number(next.position))
-            .expression_attribute_values(":expires", AttributeValue::N(expires.as_secs().to_string()));
+            .update_expression(MOVE)
+            .condition_expression(IS_BEHIND)
+            .set_expression_attribute_names(Some(names()))
+            .set_expression_attribute_values(Some(next.values()));
         let written = self.gate.call(async {
             match call.send().await {
                 Err(SdkError::ServiceError(error)) if is_further(error.err()) => Ok(()),
@@ -128,6 +167,27 @@ impl Marks<'_> {
             }
         });
         written.await.inspect_err(log_refusal).is_ok()
+    }
+}
+
+const MOVE: &str = "SET #epoch = :epoch, #version = :version, #position = :position, #expires = :expires";
+
+const IS_BEHIND: &str = "attribute_not_exists(#entity) OR #epoch < :epoch OR (#epoch = :epoch AND #version < :version)";
+
+fn names() -> HashMap<String, String> {
+    let names = ["#entity", "#epoch", "#version", "#position"].map(|name| (name.to_owned(), name[1..].to_owned()));
+    names.into_iter().chain([("#expires".to_owned(), "expiresAt".to_owned())]).collect()
+}
+
+impl Move<'_> {
+    fn values(&self) -> Item {
+        let expires = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default() + LIFETIME;
+        Item::from([
+            (":epoch".to_owned(), number(self.place.epoch)),
+            (":version".to_owned(), number(self.place.version)),
+            (":position".to_owned(), number(self.position)),
+            (":expires".to_owned(), AttributeValue::N(expires.as_secs().to_string())),
+        ])
     }
 }
 

@@ -26,7 +26,7 @@ use crate::{
 
 /// The request that a field belongs to.
 pub(crate) struct Asked {
-    pub(crate) registry: Registry,
+    pub(crate) registry: Arc<Registry>,
     pub(crate) caller: Arc<Caller>,
     pub(crate) info: RequestInfo,
     pub(crate) object_types: Batched<ObjectType>,

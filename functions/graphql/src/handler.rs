@@ -1,6 +1,6 @@
 //! The handlers of `/graphql`: from a request to its answer.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use async_graphql::{
     Name, Request, Variables,
@@ -36,7 +36,7 @@ use crate::{
 pub(crate) struct Graphql {
     pub(crate) edge: Edge,
     pub(crate) config: GraphqlConfig,
-    pub(crate) schema: Schema,
+    pub(crate) schema: Arc<LazyLock<Schema>>,
 }
 
 pub(crate) async fn get(

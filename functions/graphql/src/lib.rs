@@ -20,6 +20,8 @@ mod refusal;
 mod schema;
 mod stream;
 
+use std::sync::{Arc, LazyLock};
+
 use axum::{Router, middleware, routing};
 use oms_core::config::Source;
 use oms_edge::{Edge, config::Mode, lambda::Settings};
@@ -34,7 +36,10 @@ pub fn settings(source: &mut Source) -> Settings<GraphqlConfig> {
 
 /// The routes of GraphQL, to be handed to [`oms_edge::protect`].
 pub fn routes(edge: &Edge, config: GraphqlConfig) -> Router {
-    let state = handler::Graphql { edge: edge.clone(), config, schema: schema::build(config.introspection) };
+    // Made when it is first asked: a cold start does not wait for it.
+    let build: fn() -> _ = if config.introspection { || schema::build(true) } else { || schema::build(false) };
+    let schema = Arc::new(LazyLock::new(build));
+    let state = handler::Graphql { edge: edge.clone(), config, schema };
     let api = Router::new().route("/graphql", routing::get(handler::get).post(handler::post));
     let routes = oms_edge::authenticated(api, edge).with_state(state);
     match edge.config.mode {

@@ -1,7 +1,10 @@
 //! Subscriptions as Server-Sent Events: GraphQL over SSE, distinct connections mode. They behave as the feed of the REST API
 //! does: the `id` of an event is its resume token, comments show that a stream is alive, and a stream ends by itself.
 
-use std::{convert::Infallible, sync::Arc};
+use std::{
+    convert::Infallible,
+    sync::{Arc, LazyLock},
+};
 
 use async_graphql::{Request, ServerError, Variables, parser::types::ExecutableDocument};
 use axum::{body::Body, response::Response};
@@ -30,7 +33,7 @@ const RETRY_MS: &str = "1000";
 /// A subscription, to be executed for each of its events.
 pub(crate) struct Subscription {
     pub(crate) edge: Edge,
-    pub(crate) schema: Schema,
+    pub(crate) schema: Arc<LazyLock<Schema>>,
     pub(crate) caller: Context,
     pub(crate) info: RequestInfo,
     pub(crate) document: ExecutableDocument,

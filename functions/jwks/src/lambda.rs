@@ -4,6 +4,7 @@ use lambda_runtime::{Error, LambdaEvent, service_fn};
 use oms_core::config::Source;
 use oms_edge::telemetry::{self, TelemetryConfig};
 use serde_json::{Value, json};
+use tokio::sync::OnceCell;
 
 use crate::{Copier, JwksConfig};
 
@@ -29,9 +30,10 @@ pub async fn run() -> Result<(), Error> {
     let Settings { jwks, telemetry } = settings(&mut source);
     source.finish()?;
     let telemetry = &telemetry::init(&telemetry);
-    let copier = &Copier::connect(jwks).await;
+    let (config, copier) = (&jwks, &OnceCell::new());
     let answer = async |_: LambdaEvent<Value>| {
-        let copied = copier.copy().await;
+        // Reading who signs AWS's certificates takes longer than all the rest of a cold start.
+        let copied = copier.get_or_init(|| Copier::connect(config.clone())).await.copy().await;
         match &copied {
             Ok(bytes) => tracing::info!(bytes, "copied the key set"),
             Err(error) => tracing::error!(%error, "the key set is not copied; the last one stays"),

@@ -5,6 +5,7 @@
 //! publisher, the producer is idempotent and gap-free, and after any failure nothing is sent that a producer still had
 //! in hand: it is thrown away, and the next one begins after the last event that was acknowledged in order.
 
+mod batch;
 mod error;
 pub mod lambda;
 mod producer;

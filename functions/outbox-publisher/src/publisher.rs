@@ -1,7 +1,6 @@
 //! Draining the log: claim partitions, produce their events in order, move their checkpoints, release them.
 
 use std::{
-    collections::BTreeMap,
     future::Future,
     time::{Duration, Instant},
 };
@@ -10,13 +9,14 @@ use metrics::counter;
 use oms_core::{
     Registry,
     breaker::Breaker,
-    event_log::{Claims, LogEvent},
+    event_log::{Claims, LogEvent, Pass},
 };
 use oms_kafka::KafkaConfig;
 use tokio::sync::watch;
 
 use crate::{
     Error, Result,
+    batch::{Batch, Fate},
     producer::{Outcome, Producer, Reach, Sent},
     record::{ORIGINAL_ERROR, Record},
 };
@@ -28,11 +28,11 @@ const FAILURES: &str = "oms_event_publish_failures_total";
 /// Partitions of one claim: four publishers share the sixteen.
 const CLAIM: usize = 4;
 
-/// The most events of a batch.
-const BATCH: i64 = 1_000;
+/// About how many events a batch has, over all claimed partitions.
+const BATCH: i64 = 2_000;
 
 /// Batches until other partitions have their turn.
-const TURN: usize = 8;
+const TURN: usize = 4;
 
 /// How long the database may take for one step.
 const STEP: Duration = Duration::from_secs(10);
@@ -142,11 +142,26 @@ impl Publisher {
             drained.unfinished = true;
             return Ok(());
         }
-        sequence(registry, until.deadline).await?;
-        if until.is_reached() {
-            drained.unfinished = true;
-            return Ok(());
+        let mut pass = registry.events.pass();
+        let mut more = sequence(&mut pass, until.deadline).await?;
+        loop {
+            if until.is_reached() {
+                drained.unfinished = true;
+                return Ok(());
+            }
+            // The rest of the outbox moves into the log while Kafka gets what is there already.
+            let moving = async { if more { sequence(&mut pass, until.deadline).await } else { Ok(false) } };
+            let (moved, published) = tokio::join!(moving, self.publish_log(drained, registry, until));
+            published?;
+            if !more {
+                return Ok(());
+            }
+            more = moved?;
         }
+    }
+
+    /// Publishes what is in the log, until nothing is left that others don't have in hand.
+    async fn publish_log(&mut self, drained: &mut Drained, registry: &Registry, until: &Until) -> Result<()> {
         let (mut claims, mut claimed) = self.first_claim(registry, until).await?;
         loop {
             let is_idle = claimed.is_empty();
@@ -196,19 +211,40 @@ impl Publisher {
         registry: &Registry,
         until: &Until,
     ) -> Result<()> {
-        for _ in 0..TURN {
+        let mut done = Vec::new();
+        let result = self.publish_batches(claims, claimed, &mut done, drained, registry, until).await;
+        repeat_cache_writes(registry, &done, until).await;
+        result
+    }
+
+    /// The same but for the cache, which was not told of what is left in `done`.
+    async fn publish_batches(
+        &mut self,
+        claims: &mut Claims,
+        claimed: &[i16],
+        done: &mut Vec<LogEvent>,
+        drained: &mut Drained,
+        registry: &Registry,
+        until: &Until,
+    ) -> Result<()> {
+        let mut events = Vec::new();
+        for turn in 0..=TURN {
             if until.is_reached() {
                 return Ok(());
             }
             // Who waits for Kafka reads nothing for it, and leaves the partitions to others.
             let breaker = self.breaker.clone();
             let admission = breaker.admit().map_err(|open| Error::Kafka(open.to_string()))?;
-            // Fewer than the limit are not all: large events come in smaller batches.
-            let events = step(until.patience(), claims.next(claimed, BATCH)).await?;
-            if events.is_empty() {
-                return Ok(());
-            }
-            let batch = self.publish(&events, registry.events.claim_check_bytes(), until.deadline).await;
+            // While Kafka takes a batch, the next one is read and the cache told of the one before.
+            let read = async {
+                match turn {
+                    TURN => Ok(Vec::new()),
+                    _ => step(until.patience(), claims.next(claimed, BATCH)).await,
+                }
+            };
+            let told = repeat_cache_writes(registry, done, until);
+            let publish = self.publish(&events, registry.events.claim_check_bytes(), until.deadline);
+            let (next, batch, ()) = tokio::join!(read, publish, told);
             match batch.reach {
                 Reach::Unknown => drop(admission),
                 Reach::Answered => admission.succeeded(),
@@ -220,12 +256,14 @@ impl Publisher {
             }
             drained.published += batch.count(&Fate::Published);
             drained.dead_lettered += batch.count(&Fate::DeadLettered);
-            let done = batch.done(events);
-            if tokio::time::timeout(until.last_patience(), registry.repeat_cache_writes(&done)).await.is_err() {
-                tracing::debug!("the cache did not take the writes in time; they expire there by themselves");
-            }
+            *done = batch.done(events);
             if let Some(failure) = batch.failure {
                 return Err(failure);
+            }
+            // Fewer than the limit are not all: large events come in smaller batches.
+            events = next?;
+            if events.is_empty() {
+                return Ok(());
             }
         }
         Ok(())
@@ -329,17 +367,22 @@ impl Publisher {
     }
 }
 
-/// Moves what is committed into the log. One transaction may be in flight when the time ends: it is not waited for, since
-/// the environment would be stopped with it.
-async fn sequence(registry: &Registry, deadline: Option<Instant>) -> Result<()> {
-    let sequenced = registry.events.sequence_until(deadline);
-    match deadline {
-        None => sequenced.await?,
+/// Moves some of what is committed into the log; whether there may be more. The transaction that is in flight when the time
+/// ends is not waited for, since the environment would be stopped with it.
+async fn sequence(pass: &mut Pass<'_>, deadline: Option<Instant>) -> Result<bool> {
+    let (_, more) = match deadline {
+        None => pass.step().await?,
         Some(deadline) => {
-            tokio::time::timeout_at(deadline.into(), sequenced).await.map_err(|_| Error::LogTimeout)??
+            tokio::time::timeout_at(deadline.into(), pass.step()).await.map_err(|_| Error::LogTimeout)??
         }
     };
-    Ok(())
+    Ok(more)
+}
+
+async fn repeat_cache_writes(registry: &Registry, done: &[LogEvent], until: &Until) {
+    if tokio::time::timeout(until.last_patience(), registry.repeat_cache_writes(done)).await.is_err() {
+        tracing::debug!("the cache did not take the writes in time; they expire there by themselves");
+    }
 }
 
 /// A step with the database. On a connection that does not answer nothing can be waited for.
@@ -347,50 +390,5 @@ async fn step<T>(patience: Duration, step: impl Future<Output = oms_core::error:
     match tokio::time::timeout(patience, step).await {
         Ok(result) => Ok(result?),
         Err(_) => Err(Error::LogTimeout),
-    }
-}
-
-/// What became of an event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fate {
-    Published,
-    DeadLettered,
-    Waiting,
-}
-
-/// What became of events that were read together.
-struct Batch {
-    fates: Vec<Fate>,
-    failure: Option<Error>,
-    reach: Reach,
-}
-
-impl Batch {
-    /// How far each partition was published without a gap.
-    fn reached(&self, events: &[LogEvent]) -> Vec<(i16, i64)> {
-        let mut reached: BTreeMap<i16, (i64, bool)> = BTreeMap::new();
-        for (event, fate) in events.iter().zip(&self.fates) {
-            let (position, is_open) = reached.entry(event.partition).or_insert((0, true));
-            *is_open &= *fate != Fate::Waiting;
-            if *is_open {
-                *position = event.position;
-            }
-        }
-        let moved = reached.into_iter().filter(|(_, (position, _))| *position > 0);
-        moved.map(|(partition, (position, _))| (partition, position)).collect()
-    }
-
-    fn count(&self, fate: &Fate) -> u64 {
-        u64::try_from(self.fates.iter().filter(|known| *known == fate).count()).unwrap_or(u64::MAX)
-    }
-
-    /// The events that Kafka has.
-    fn done(&self, events: Vec<LogEvent>) -> Vec<LogEvent> {
-        events
-            .into_iter()
-            .zip(&self.fates)
-            .filter(|(_, fate)| **fate != Fate::Waiting)
-            .map(|(event, _)| event)
-            .collect()
     }
 }

@@ -174,16 +174,13 @@ impl Cache {
                 renamed.insert(&event.tenant);
             }
         }
-        let outdated = entities.into_iter().map(|((kind, id), event)| {
+        let mut outdated: HashMap<&TenantId, Vec<(String, String)>> = HashMap::new();
+        for ((kind, id), event) in entities {
             let key = inner.entity_key(kind, &event.tenant, id);
-            let (version, ttl) = (event.version.to_string(), &ttl);
-            async move { inner.tell(&OUTDATE, &key, &[&version, ttl]).await }
-        });
-        let mut outdated: Vec<_> = outdated.collect();
-        // Redis answers them by the pipeline; it need not hold thousands at once.
-        while !outdated.is_empty() {
-            let rest = outdated.split_off(outdated.len().min(64));
-            futures::future::join_all(std::mem::replace(&mut outdated, rest)).await;
+            outdated.entry(&event.tenant).or_default().push((key, event.version.to_string()));
+        }
+        for entries in outdated.values().flat_map(|entries| entries.chunks(OUTDATED_AT_ONCE)) {
+            inner.outdate(entries, &ttl).await;
         }
         for tenant in renamed {
             self.names_changed(tenant).await;
@@ -285,14 +282,15 @@ static SET_IF_NEWER: LazyLock<Script> = LazyLock::new(|| {
 });
 
 /// Leaves a tombstone in place of what is older than a version; an entry of that version is as good as new.
-static OUTDATE: LazyLock<Script> = LazyLock::new(|| {
-    Script::new(
-        "local known = tonumber(string.match(redis.call('GETRANGE', KEYS[1], 0, 11), '^(%d+) ')) \
-         if known and known >= tonumber(ARGV[1]) then return 0 end \
-         redis.call('SET', KEYS[1], ARGV[1] .. ' * ', 'PX', ARGV[2]) \
-         return 1",
-    )
-});
+const OUTDATE_SCRIPT: &str = "local known = tonumber(string.match(redis.call('GETRANGE', KEYS[1], 0, 11), '^(%d+) ')) \
+     if known and known >= tonumber(ARGV[1]) then return 0 end \
+     redis.call('SET', KEYS[1], ARGV[1] .. ' * ', 'PX', ARGV[2]) \
+     return 1";
+
+static OUTDATE: LazyLock<Script> = LazyLock::new(|| Script::new(OUTDATE_SCRIPT));
+
+/// How many tombstones go in one pipeline: Redis serves others in between.
+const OUTDATED_AT_ONCE: usize = 256;
 
 static GENERATION: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
@@ -375,6 +373,25 @@ impl Inner {
         }
         if told.is_none() {
             tracing::warn!(key, "redis was not told of a change; entries may be old until they expire");
+        }
+    }
+
+    /// Leaves tombstones for keys of one tenant, each for a version, in one pipeline; one by one when that fails, as
+    /// whatever others rely on.
+    async fn outdate(&self, entries: &[(String, String)], ttl: &str) {
+        let mut pipeline = redis::pipe();
+        for (index, (key, version)) in entries.iter().enumerate() {
+            // Redis knows the script by its hash once it has run.
+            match index {
+                0 => pipeline.cmd("EVAL").arg(OUTDATE_SCRIPT),
+                _ => pipeline.cmd("EVALSHA").arg(OUTDATE.get_hash()),
+            };
+            pipeline.arg(1).arg(key).arg(version).arg(ttl).ignore();
+        }
+        let run = async |connection: &mut Connection| pipeline.query_async::<()>(connection).await;
+        if self.attempt(self.breaker.insist(), run).await.is_none() {
+            let told = entries.iter().map(|(key, version)| async { self.tell(&OUTDATE, key, &[version, ttl]).await });
+            futures::future::join_all(told).await;
         }
     }
 

@@ -72,7 +72,7 @@ impl TelemetryConfig {
     /// Reads the settings.
     pub fn read(source: &mut Source) -> Self {
         let log_level = source.text("LOG_LEVEL").unwrap_or_else(|| "info".to_owned());
-        if log_level.parse::<tracing_subscriber::EnvFilter>().is_err() {
+        if log_level.parse::<tracing_subscriber::filter::Targets>().is_err() {
             source.problem("LOG_LEVEL: expected error, warn, info, debug, trace, or directives such as info,sqlx=warn");
         }
         Self {

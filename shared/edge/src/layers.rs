@@ -11,6 +11,7 @@ use axum::{
 use http::{HeaderMap, HeaderName, Method, header, request::Parts};
 use oms_core::{Registry, context::Context, error::Error};
 use tokio::task::JoinError;
+use tower::ServiceBuilder;
 use tower_http::{
     catch_panic::CatchPanicLayer,
     cors::{AllowOrigin, Any as AnyOrigin, CorsLayer},
@@ -36,7 +37,7 @@ pub struct Edge {
     /// Settings.
     pub config: Arc<EdgeConfig>,
     /// The use cases.
-    pub registry: Registry,
+    pub registry: Arc<Registry>,
     pub(crate) authenticator: Arc<Authenticator>,
     pub(crate) failed_logins: Arc<FailedLogins>,
 }
@@ -49,7 +50,7 @@ impl Edge {
             authenticator: Arc::new(Authenticator::new(config.clone())),
             failed_logins: Arc::new(FailedLogins::new(config.failed_logins_per_minute)),
             config,
-            registry,
+            registry: Arc::new(registry),
         }
     }
 }
@@ -65,17 +66,18 @@ pub fn protect(router: Router, edge: &Edge) -> Router {
 
 /// The same, with failures in another form than `application/problem+json`.
 pub fn protect_as(router: Router, edge: &Edge, write: WriteFailure) -> Router {
-    let mut router = router
+    // As one layer: each of its own would be a box around every route, which every request passes.
+    let layers = ServiceBuilder::new()
+        .layer(middleware::from_fn_with_state((edge.clone(), write), request::track))
+        .option_layer(cors(&edge.config))
+        .layer(CatchPanicLayer::custom(answer_panic))
+        .layer(middleware::from_fn_with_state(edge.config.request_timeout, limit_time))
+        .layer(DefaultBodyLimit::max(edge.config.max_body_bytes));
+    router
         .merge(health::router(edge))
         .fallback(async || ApiError::from(Cause::RouteNotFound))
         .method_not_allowed_fallback(async || ApiError::from(Cause::MethodNotAllowed))
-        .layer(DefaultBodyLimit::max(edge.config.max_body_bytes))
-        .layer(middleware::from_fn_with_state(edge.config.request_timeout, limit_time))
-        .layer(CatchPanicLayer::custom(answer_panic));
-    if let Some(cors) = cors(&edge.config) {
-        router = router.layer(cors);
-    }
-    router.layer(middleware::from_fn_with_state((edge.clone(), write), request::track))
+        .layer(layers)
 }
 
 /// Puts the routes added so far behind authentication; their handlers can extract [`Caller`].

@@ -7,7 +7,11 @@ use opentelemetry_otlp::{Protocol, SpanExporter, WithExportConfig};
 use opentelemetry_sdk::{Resource, propagation::TraceContextPropagator, trace::SdkTracerProvider};
 use tracing::Subscriber;
 use tracing_subscriber::{
-    EnvFilter, Layer, filter::LevelFilter, fmt::MakeWriter, layer::SubscriberExt, util::SubscriberInitExt,
+    Layer,
+    filter::{LevelFilter, Targets},
+    fmt::MakeWriter,
+    layer::SubscriberExt,
+    util::SubscriberInitExt,
 };
 
 pub use crate::config::TelemetryConfig;
@@ -94,7 +98,7 @@ where
         .with_current_span(true)
         .with_span_list(false)
         .with_writer(writer)
-        .with_filter(EnvFilter::new(log_level));
+        .with_filter(log_level.parse().unwrap_or_else(|_| Targets::new().with_default(LevelFilter::INFO)));
     tracing_subscriber::registry().with(traces).with(logs)
 }
 

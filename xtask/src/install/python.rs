@@ -46,6 +46,11 @@ pub fn cross_compiler(root: &Path) -> Result<PathBuf> {
     listed(root, "zig", "infra/zig-requirements.txt")
 }
 
+/// k6, which makes load.
+pub fn k6(root: &Path) -> Result<PathBuf> {
+    Ok(listed(root, "k6", "tests/load/requirements.txt")?.join("k6"))
+}
+
 /// Installs what a list names into an environment of its own, once for each content of the list; gives the folder of the
 /// programs.
 fn listed(root: &Path, name: &str, list: &str) -> Result<PathBuf> {

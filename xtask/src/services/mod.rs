@@ -10,6 +10,7 @@ mod moto;
 mod postgres;
 mod reaper;
 mod redis;
+mod server;
 
 pub use account::Account;
 pub(crate) use account::create_folder;
@@ -19,6 +20,7 @@ pub use kafka::{KAFKA, Kafka, KafkaPrograms};
 pub use moto::Moto;
 pub use postgres::{Binaries, Postgres};
 pub use redis::Redis;
+pub use server::Server;
 
 use std::path::{Path, PathBuf};
 
@@ -45,7 +47,7 @@ pub fn random_hex(bytes: usize) -> Result<String> {
 }
 
 /// The first executable of this name on the PATH or in the folders given.
-fn find_program(name: &str, more: &[&str]) -> Option<PathBuf> {
+pub(crate) fn find_program(name: &str, more: &[&str]) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)
         .chain(more.iter().map(PathBuf::from))

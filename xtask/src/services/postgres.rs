@@ -149,6 +149,18 @@ impl Postgres {
         self.port
     }
 
+    /// What it writes its log to.
+    #[must_use]
+    pub fn log(&self) -> PathBuf {
+        self.folder.join("postgres.log")
+    }
+
+    /// The load generator that comes with it.
+    #[must_use]
+    pub fn pgbench(&self) -> PathBuf {
+        self.binaries.program("pgbench")
+    }
+
     /// The running process.
     pub fn started(&self) -> Result<Started> {
         let child = self.child.as_ref().context("PostgreSQL was not started")?;
@@ -188,7 +200,7 @@ impl Postgres {
         if self.child.is_some() {
             return Ok(());
         }
-        let log_path = self.folder.join("postgres.log");
+        let log_path = self.log();
         let log = File::create(&log_path).with_context(|| format!("cannot write {}", log_path.display()))?;
         let mut command = self.command("postgres");
         command.arg("-D").arg(self.data()).args(["-p", &self.port.to_string()]);

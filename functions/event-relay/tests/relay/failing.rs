@@ -97,6 +97,35 @@ async fn a_mark_that_is_not_written_repeats_events_with_the_same_id() {
 }
 
 #[tokio::test]
+async fn many_marks_move_together_and_one_by_one_when_one_of_them_is_in_the_way() {
+    let stage = Stage::new(false).await;
+    let entities: Vec<Uuid> = (0..12).map(|_| Uuid::now_v7()).collect();
+    let records = |version| entities.iter().map(|&entity| stage.record(entity, version)).collect::<Vec<_>>();
+    let calls = |operation| stage.proxy.calls(operation).len();
+    let all_at = async |version| stage.marks().await.values().filter(|&&mark| mark == (1, version)).count() == 12;
+    assert_eq!(stage.relay.relay(records(1)).await, Outcome { relayed: 12, ..Outcome::default() });
+    assert!(all_at(1).await);
+    assert_eq!((calls("TransactWriteItems"), calls("UpdateItem")), (1, 0));
+
+    stage.proxy.rule(|call| match call.operation.as_str() {
+        "TransactWriteItems" => Fault::Refused(400, "TransactionCanceledException"),
+        _ => Fault::None,
+    });
+    assert_eq!(stage.relay.relay(records(2)).await, Outcome { relayed: 12, ..Outcome::default() });
+    assert!(all_at(2).await);
+    assert_eq!((calls("TransactWriteItems"), calls("UpdateItem")), (2, 12));
+
+    stage.proxy.rule(|call| match call.operation.as_str() {
+        "TransactWriteItems" => Fault::Refused(500, "InternalServerError"),
+        _ => Fault::None,
+    });
+    let third = records(3);
+    let back = failures(&third.iter().collect::<Vec<_>>());
+    assert_eq!(stage.relay.relay(third).await, Outcome { failures: back, relayed: 12, ..Outcome::default() });
+    assert!(all_at(2).await, "they will repeat");
+}
+
+#[tokio::test]
 async fn without_its_mark_an_entity_waits() {
     let stage = Stage::new(false).await;
     let entity = Uuid::now_v7();

@@ -33,8 +33,9 @@ use crate::{
 /// How many partitions publishers share. All events of an entity are in one.
 pub const PARTITIONS: i16 = 16;
 
-/// How many rows one transaction moves: with many fewer, writers at full speed would outrun it.
-const MOVE: i64 = 20_000;
+/// How many rows one transaction moves: with many fewer, writers at full speed would outrun it; more bring nothing, and a
+/// publisher would wait longer for the first.
+const MOVE: i64 = 5_000;
 
 /// The event log; a clone is the same log.
 #[derive(Debug, Clone)]
@@ -43,6 +44,31 @@ pub struct EventLog {
     config: EventConfig,
     direct: Option<PostgresConfig>,
     passes: Arc<Passes>,
+}
+
+/// A pass over the outbox, for whoever has something else to do between its transactions.
+#[derive(Debug)]
+pub struct Pass<'a> {
+    log: &'a EventLog,
+    limit: i64,
+}
+
+impl Pass<'_> {
+    /// Moves some of what is committed in the outbox into the log, in one transaction; how many rows, and whether there may be
+    /// more.
+    ///
+    /// The head is locked in a statement of its own: the next statement's snapshot is younger than the lock, so it sees every
+    /// row that the holder before moved, and a position is never given twice nor left out.
+    pub async fn step(&mut self) -> Result<(u64, bool)> {
+        loop {
+            match self.log.move_rows(self.limit).await {
+                Ok(moved) => return Ok((moved.rows.unsigned_abs(), moved.more)),
+                // Large rows took longer than a statement may.
+                Err(error) if self.limit > 1 && postgres::is_cancelled(&error) => self.limit = (self.limit / 8).max(1),
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
 }
 
 /// The passes of this process over the outbox, one at a time.
@@ -83,27 +109,21 @@ impl EventLog {
 
     /// Moves what is committed in the outbox into the log, until the outbox is empty or, between two transactions, a deadline
     /// has come; how many rows.
-    ///
-    /// The head is locked in a statement of its own: the next statement's snapshot is younger than the lock, so it sees every
-    /// row that the holder before moved, and a position is never given twice nor left out.
     pub async fn sequence_until(&self, deadline: Option<Instant>) -> Result<u64> {
-        let (mut all, mut limit) = (0, MOVE);
+        let (mut pass, mut all) = (self.pass(), 0);
         loop {
-            match self.move_rows(limit).await {
-                Ok(moved) => {
-                    all += moved.rows.unsigned_abs();
-                    if !moved.more {
-                        return Ok(all);
-                    }
-                }
-                // Large rows took longer than a statement may.
-                Err(error) if limit > 1 && postgres::is_cancelled(&error) => limit = (limit / 8).max(1),
-                Err(error) => return Err(error.into()),
-            }
-            if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+            let (moved, more) = pass.step().await?;
+            all += moved;
+            if !more || deadline.is_some_and(|deadline| deadline <= Instant::now()) {
                 return Ok(all);
             }
         }
+    }
+
+    /// A pass over the outbox, step by step.
+    #[must_use]
+    pub fn pass(&self) -> Pass<'_> {
+        Pass { log: self, limit: MOVE }
     }
 
     /// One short transaction.
@@ -126,6 +146,9 @@ impl EventLog {
             Some(direct) => postgres::direct_options(direct)?,
             None => self.db.connect_options()?,
         };
+        // Statistics are behind what was just written: by them the planner takes a partition for nearly empty, and would read
+        // and sort all of its rest for every batch.
+        let options = options.options([("enable_bitmapscan", "off"), ("enable_seqscan", "off")]);
         let connection = self.db.aside(PgConnection::connect_with(&options)).await?;
         Ok(Claims::new(connection, self.db.clone()))
     }

@@ -73,14 +73,16 @@ pub(super) async fn move_rows(db: &mut PgConnection, head: &LockedHead, limit: i
         Moved,
         r#"WITH next AS MATERIALIZED (
             SELECT seq, pg_column_size(document) + pg_column_size(changes) AS size FROM outbox ORDER BY seq LIMIT $2
-        ), fitting AS (
-            SELECT seq FROM (SELECT seq, sum(size) OVER (ORDER BY seq) - size AS before FROM next) n WHERE before < $4::bigint
+        ), fitting AS MATERIALIZED (
+            SELECT seq, place FROM (
+                SELECT seq, row_number() OVER w AS place, sum(size) OVER w - size AS before FROM next WINDOW w AS (ORDER BY seq)
+            ) n WHERE before < $4::bigint
         ), taken AS (
-            DELETE FROM outbox WHERE seq IN (SELECT seq FROM fitting) RETURNING *
+            DELETE FROM outbox o USING fitting f WHERE o.seq = f.seq RETURNING f.place, o.*
         ), moved AS (
             INSERT INTO events (position, epoch, event_id, tenant_id, event_type, entity_kind, entity_id, version, actor,
                 occurred_at, correlation_id, traceparent, document, changes, bytes, names, publisher_partition)
-            SELECT $1 + row_number() OVER (ORDER BY t.seq), h.epoch, t.event_id, t.tenant_id, t.event_type, t.entity_kind,
+            SELECT $1 + t.place, h.epoch, t.event_id, t.tenant_id, t.event_type, t.entity_kind,
                 t.entity_id, t.version, t.actor, t.occurred_at, t.correlation_id, t.traceparent, t.document, t.changes,
                 octet_length(t.document::text) + octet_length(t.changes::text),
                 ARRAY(SELECT lower(t.document #>> '{definition,name}') UNION
@@ -116,27 +118,32 @@ pub(super) async fn claim(db: &mut PgConnection, class: i32, most: i32) -> sqlx:
     .await
 }
 
-/// The events of these partitions that were not published, in order: at most `limit`, and as many as have about `bytes`
-/// together, but always one. Only those that are taken are made into text.
+/// The events of partitions that were not published, above the checkpoint of each and above the position up to which it was
+/// read before, in order: at most `share` of each partition, and as many as have about `bytes` together, but always one. Only
+/// those that are taken are made into text. Rows are compared, so that no index but the publisher's will do: by positions
+/// alone the events of all others would be passed over, row by row.
 pub(super) async fn unpublished(
     db: &mut PgConnection,
     partitions: &[i16],
-    limit: i64,
+    read: &[i64],
+    share: i64,
     bytes: i64,
 ) -> sqlx::Result<Vec<Row>> {
     sqlx::query_as!(
         Row,
         r#"WITH waiting AS MATERIALIZED (
-            SELECT e.position, e.bytes FROM publisher_checkpoints c CROSS JOIN LATERAL (
+            SELECT e.position, e.bytes
+            FROM unnest($1::smallint[], $2::bigint[]) AS n(publisher_partition, read)
+            JOIN publisher_checkpoints c USING (publisher_partition)
+            CROSS JOIN LATERAL (
                 SELECT position, bytes FROM events
-                WHERE publisher_partition = c.publisher_partition AND events.position > c.position
-                ORDER BY events.position LIMIT $2
+                WHERE publisher_partition = c.publisher_partition AND (events.publisher_partition, events.position)
+                    > (c.publisher_partition, greatest(c.position, n.read))
+                ORDER BY events.position LIMIT $3
             ) e
-            WHERE c.publisher_partition = ANY($1)
-            ORDER BY e.position LIMIT $2
         ), fitting AS (
             SELECT position FROM (SELECT position, sum(bytes) OVER (ORDER BY position) - bytes AS before FROM waiting) w
-            WHERE before < $3::bigint
+            WHERE before < $4::bigint
         )
         SELECT e.position, e.epoch, e.event_id, e.tenant_id, e.event_type, e.entity_id, e.version, e.actor,
             e.occurred_at, e.correlation_id, e.traceparent, e.publisher_partition,
@@ -144,7 +151,8 @@ pub(super) async fn unpublished(
         FROM fitting f CROSS JOIN LATERAL (SELECT * FROM events WHERE events.position = f.position OFFSET 0) e
         ORDER BY f.position"#,
         partitions,
-        limit,
+        read,
+        share,
         bytes,
     )
     .fetch_all(db)

@@ -21,7 +21,7 @@ use metrics::{
     Counter, Gauge, GaugeFn, Histogram, HistogramFn, Key, KeyName, Label, Metadata, Recorder, SharedString, Unit,
 };
 use metrics_util::registry::{Registry, Storage};
-use serde_json::{Map, Value, json};
+use serde::{Serialize, Serializer, ser::SerializeMap as _};
 
 const NAMESPACE: &str = "OMS";
 /// The labels with few values, which alarms tell apart.
@@ -65,42 +65,94 @@ impl Emf {
         self.registry.visit_counters(|key, counter| {
             let count = counter.swap(0, Ordering::Relaxed);
             if count > 0 {
-                add(key, 0, "Count", count.into());
+                add(key, 0, "Count", Measured::Count(count));
             }
         });
         self.registry.visit_gauges(|key, gauge| {
             if let Some(value) = gauge.take() {
-                add(key, 0, unit(key.name()), value.into());
+                add(key, 0, unit(key.name()), Measured::One(value));
             }
         });
         self.registry.visit_histograms(|key, samples| {
             for (part, values) in samples.take().chunks(MAX_VALUES).enumerate() {
-                // A single number is one that Logs Insights calculates with.
-                let value = if let [only] = values { json!(only) } else { json!(values) };
+                let value = if let [only] = values { Measured::One(*only) } else { Measured::Many(values.to_vec()) };
                 add(key, part, unit(key.name()), value);
             }
         });
-        lines.into_iter().map(|((labels, _), line)| self.render(now, &labels, line) + "\n").collect()
-    }
-
-    /// There are fewer metrics than the hundred that a line may have.
-    fn render(&self, now: Duration, labels: &[Label], line: Line) -> String {
-        let own = labels.iter().map(Label::key).filter(|label| DIMENSIONS.contains(label));
-        let dimensions: Vec<&str> = ["service", "function"].into_iter().chain(own).collect();
-        let metrics: Vec<Value> = line.iter().map(|(name, (unit, _))| json!({"Name": name, "Unit": unit})).collect();
-        let mut members: Map<String, Value> = line.into_iter().map(|(name, (_, value))| (name, value)).collect();
-        members.extend(labels.iter().map(|label| (label.key().to_owned(), label.value().into())));
-        members.insert("service".to_owned(), self.service.as_str().into());
-        members.insert("function".to_owned(), self.function.as_str().into());
-        let directive = json!({"Namespace": NAMESPACE, "Dimensions": [dimensions], "Metrics": metrics});
-        let timestamp = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
-        members.insert("_aws".to_owned(), json!({"Timestamp": timestamp, "CloudWatchMetrics": [directive]}));
-        Value::Object(members).to_string()
+        let mut text = String::new();
+        for ((labels, _), line) in &lines {
+            let rendered = serde_json::to_string(&Rendered { emf: self, now, labels, line });
+            // Names and numbers can always be written.
+            text += &rendered.unwrap_or_default();
+            text.push('\n');
+        }
+        text
     }
 }
 
+/// A line to be. There are fewer metrics than the hundred that one may have.
+struct Rendered<'a> {
+    emf: &'a Emf,
+    now: Duration,
+    labels: &'a [Label],
+    line: &'a Line,
+}
+
+impl Serialize for Rendered<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { emf, now, labels, line } = self;
+        let own = labels.iter().map(Label::key).filter(|label| DIMENSIONS.contains(label));
+        let dimensions: Vec<&str> = ["service", "function"].into_iter().chain(own).collect();
+        let metrics = line.iter().map(|(name, &(unit, _))| Metric { name, unit }).collect();
+        let directive = Directive { namespace: NAMESPACE, dimensions: [dimensions], metrics };
+        let timestamp = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
+        let mut members = serializer.serialize_map(None)?;
+        members.serialize_entry("_aws", &Aws { timestamp, cloud_watch_metrics: [directive] })?;
+        members.serialize_entry("service", &emf.service)?;
+        members.serialize_entry("function", &emf.function)?;
+        for label in *labels {
+            members.serialize_entry(label.key(), label.value())?;
+        }
+        for (name, (_, value)) in *line {
+            members.serialize_entry(name, value)?;
+        }
+        members.end()
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Aws<'a> {
+    timestamp: u64,
+    cloud_watch_metrics: [Directive<'a>; 1],
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Directive<'a> {
+    namespace: &'static str,
+    dimensions: [Vec<&'a str>; 1],
+    metrics: Vec<Metric<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Metric<'a> {
+    name: &'a str,
+    unit: &'static str,
+}
+
+/// A single number is one that Logs Insights calculates with.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Measured {
+    Count(u64),
+    One(f64),
+    Many(Vec<f64>),
+}
+
 /// By name of the metric, its unit and what was measured.
-type Line = BTreeMap<String, (&'static str, Value)>;
+type Line = BTreeMap<String, (&'static str, Measured)>;
 
 /// A name tells its unit, as Prometheus has it.
 fn unit(name: &str) -> &'static str {
@@ -198,6 +250,7 @@ impl HistogramFn for Samples {
 #[cfg(test)]
 mod tests {
     use metrics::{counter, gauge, histogram, with_local_recorder};
+    use serde_json::{Value, json};
 
     use super::*;
 

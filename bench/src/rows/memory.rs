@@ -1,0 +1,67 @@
+//! What a function has of memory after a thousand requests, and how large its archive is, against the empty function.
+
+use std::io::Write as _;
+
+use anyhow::{Context as _, Result};
+use axum::body::Bytes;
+use flate2::{Compression, write::DeflateEncoder};
+use serde_json::json;
+
+use super::{
+    Bench, SMALL,
+    cold_start::{EMPTY, FUNCTIONS},
+};
+use crate::{
+    environment::Environment,
+    function::{Function, http_event},
+    ontology,
+    report::Row,
+};
+
+const REQUESTS: usize = 1_000;
+const MEGABYTE: f64 = 1e6;
+
+pub(crate) async fn measure(bench: &mut Bench) -> Result<Vec<Row>> {
+    bench.load(SMALL).await?;
+    let environment = &bench.environment;
+    let ids = ontology::ids(environment, SMALL.0, 1_000).await?;
+    let empty = after(environment, EMPTY, &[http_event("GET", "/", None)?]).await?;
+    let gets: Vec<Bytes> =
+        ids.iter().map(|id| http_event("GET", &format!("/api/v1/object-types/{id}"), None)).collect::<Result<_>>()?;
+    let query = |id: &String| {
+        let query = "query ($id: ID!) { objectType(id: $id) { id name properties { name dataType } } }";
+        http_event("POST", "/graphql", Some(&json!({"query": query, "variables": {"id": id}})))
+    };
+    let queries: Vec<Bytes> = ids.iter().map(query).collect::<Result<_>>()?;
+    let mut rows = Vec::new();
+    for (name, events) in [("rest", &gets), ("graphql", &queries)] {
+        let row = format!("memory of {name} after {REQUESTS} requests");
+        rows.push(Row::plain(row, "MB", after(environment, name, events).await?, empty));
+    }
+    let empty = zipped(environment, EMPTY)?;
+    for (name, _) in FUNCTIONS {
+        rows.push(Row::plain(format!("zipped size of {name}"), "MB", zipped(environment, name)?, empty));
+    }
+    Ok(rows)
+}
+
+/// Megabytes after the requests.
+async fn after(environment: &Environment, program: &str, events: &[Bytes]) -> Result<f64> {
+    let mut function = Function::start(environment, program, SMALL.0, &[]).await?;
+    for event in events.iter().cycle().take(REQUESTS) {
+        crate::function::http_body(&function.invoke(event).await?.1)?;
+    }
+    let resident = function.resident()?;
+    function.stop().await?;
+    Ok(resident / MEGABYTE)
+}
+
+/// Megabytes of a program as an archive has it.
+fn zipped(environment: &Environment, program: &str) -> Result<f64> {
+    let file = environment.programs.join(program);
+    let bytes = std::fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
+    let mut encoder = DeflateEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(&bytes)?;
+    #[expect(clippy::cast_precision_loss, reason = "no program has 2^53 bytes")]
+    Ok(encoder.finish()?.len() as f64 / MEGABYTE)
+}

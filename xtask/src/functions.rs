@@ -29,7 +29,9 @@ pub fn build(root: &Path) -> Result<()> {
 /// Builds the same for this machine, into `target/release`.
 pub fn build_here(root: &Path) -> Result<()> {
     let mut command = workspace::cargo(root);
-    command.args(["build", "--release", "--locked"]).args(FUNCTIONS.iter().flat_map(|function| ["--bin", function]));
+    command
+        .args(["build", "--release", "--locked", "--features", VENDORED])
+        .args(FUNCTIONS.iter().flat_map(|function| ["--bin", function]));
     if !interrupt::run(&mut command)?.success() {
         bail!("the functions can't be built; mend the errors above, then run this again");
     }

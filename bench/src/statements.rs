@@ -101,6 +101,12 @@ fn end_of_quoted(text: &str) -> usize {
     text.len()
 }
 
+/// Those that a request for types runs: a server also has something to do now and then.
+pub(crate) fn of_requests(mut statements: Vec<Statement>) -> Vec<Statement> {
+    statements.retain(|statement| statement.text.contains("_type_document("));
+    statements
+}
+
 impl Statement {
     /// The text with literals in place of parameters. `replace` may say something else for one.
     pub(crate) fn with_values(&self, replace: impl Fn(usize, &str) -> Option<String>) -> Result<String> {

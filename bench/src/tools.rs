@@ -127,7 +127,7 @@ impl Requests {
             "local headers = {{\n{headers}}}\nlocal paths = {{\n{paths}}}\nlocal body = {body}\nlocal n = 0\n\
              local first = os.time() * 1000000\n\
              function request()\n  n = n + 1\n  local path = paths[(n - 1) % #paths + 1]\n\
-             \x20 if body then return wrk.format(\"POST\", path, headers, (body:gsub(\"@N@\", tostring(first + n)))) end\n\
+             \x20 if body then return wrk.format(\"POST\", path, headers, (body:gsub(\"@N@\", string.format(\"%d\", first + n)))) end\n\
              \x20 return wrk.format(\"GET\", path, headers)\nend\n"
         )
     }

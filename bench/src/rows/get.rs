@@ -48,7 +48,7 @@ pub(crate) async fn measure(bench: &mut Bench) -> Result<Vec<Row>> {
         server.get(&format!("/api/v1/object-types/{id}")).await?;
         server.stop().await
     });
-    let ran = ran.await?;
+    let ran = statements::of_requests(ran.await?);
     ensure!(ran.len() == 1, "a get is one statement: {ran:?}");
     let statement = ran[0].with_values(|_, value| value.contains(&id).then(|| "$1".to_owned()))?;
     let database = environment.database(LARGE.0);

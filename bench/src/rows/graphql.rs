@@ -38,7 +38,7 @@ pub(crate) async fn measure(bench: &mut Bench) -> Result<Vec<Row>> {
         answered = server.post("/graphql", &question).await?;
         server.stop().await
     });
-    let ran = ran.await?;
+    let ran = statements::of_requests(ran.await?);
     ensure!(ran.len() == 3, "a page with links and targets is three statements: {ran:?}");
     let nodes = answered["data"]["objectTypes"]["nodes"].as_array().context("an answer without nodes")?;
     let links = nodes.iter().filter_map(|node| node["outgoingLinkTypes"]["nodes"].as_array()).flatten();

@@ -61,7 +61,7 @@ pub(crate) async fn measure(bench: &mut Bench) -> Result<Vec<Row>> {
         rest.invoke(&gets[0]).await?;
         rest.stop().await
     });
-    let ran = ran.await?;
+    let ran = statements::of_requests(ran.await?);
     ensure!(ran.len() == 1, "a get is one statement: {ran:?}");
     let raw = ran[0].with_values(|_, _| None)?;
     let mut rest = Function::start(environment, "rest", SMALL.0, NO_CACHE).await?;

@@ -100,3 +100,8 @@ pub(crate) fn token() -> Result<String> {
     });
     Ok(encode(&Header::default(), &claims, &EncodingKey::from_secret(SECRET.as_bytes()))?)
 }
+
+/// A file of this run that nobody else has.
+pub(crate) fn temporary_file(name: &str) -> PathBuf {
+    std::env::temp_dir().join(format!("oms-bench-{}-{name}", std::process::id()))
+}

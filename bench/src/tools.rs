@@ -5,7 +5,7 @@ use std::process::Stdio;
 use anyhow::{Context as _, Result, ensure};
 use tokio::process::Command;
 
-use crate::environment::Environment;
+use crate::environment::{Environment, temporary_file};
 
 /// What pgbench measured.
 #[derive(Debug, Clone, Copy)]
@@ -24,7 +24,7 @@ pub(crate) async fn pgbench(
     clients: u32,
     seconds: u32,
 ) -> Result<Pgbench> {
-    let file = std::env::temp_dir().join(format!("oms-bench-{}.sql", std::process::id()));
+    let file = temporary_file("script.sql");
     std::fs::write(&file, script)?;
     let output = Command::new(&environment.pgbench)
         .args([
@@ -82,7 +82,7 @@ pub(crate) async fn wrk(
     connections: u32,
     seconds: u32,
 ) -> Result<Wrk> {
-    let file = std::env::temp_dir().join(format!("oms-bench-{}.lua", std::process::id()));
+    let file = temporary_file("requests.lua");
     std::fs::write(&file, requests.script())?;
     let output = Command::new(&environment.wrk)
         .args(["--latency", "-t1", &format!("-c{connections}"), &format!("-d{seconds}s"), "--timeout", "30s", "-s"])

@@ -1,8 +1,8 @@
 //! What a function has of memory after a thousand requests, and how large its archive is, against the empty function.
 
-use std::io::Write as _;
+use std::{io::Write as _, process::Command};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use axum::body::Bytes;
 use flate2::{Compression, write::DeflateEncoder};
 use serde_json::json;
@@ -12,7 +12,7 @@ use super::{
     cold_start::{EMPTY, FUNCTIONS},
 };
 use crate::{
-    environment::Environment,
+    environment::{Environment, temporary_file},
     function::{Function, http_event},
     ontology,
     report::Row,
@@ -56,10 +56,13 @@ async fn after(environment: &Environment, program: &str, events: &[Bytes]) -> Re
     Ok(resident / MEGABYTE)
 }
 
-/// Megabytes of a program as an archive has it.
+/// Megabytes of a program as an archive has it: without the names that only profilers need.
 fn zipped(environment: &Environment, program: &str) -> Result<f64> {
-    let file = environment.programs.join(program);
-    let bytes = std::fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
+    let (file, stripped) = (environment.programs.join(program), temporary_file("stripped"));
+    let done = Command::new("strip").arg("-o").arg(&stripped).arg(&file).status().context("strip does not run")?;
+    ensure!(done.success(), "{} can't be stripped", file.display());
+    let bytes = std::fs::read(&stripped)?;
+    std::fs::remove_file(&stripped)?;
     let mut encoder = DeflateEncoder::new(Vec::new(), Compression::default());
     encoder.write_all(&bytes)?;
     #[expect(clippy::cast_precision_loss, reason = "no program has 2^53 bytes")]

@@ -12,9 +12,10 @@ pub(super) struct HitRow {
     pub(super) document: String,
 }
 
-/// An exact name first, then full text. Similar spelling is looked at only when that does not fill the answer; it counts less
-/// than a word in a name and more than a word in a description, and of equals the shorter text is nearer. Results end where
-/// they no longer fit into [`MAX_PAGE_BYTES`].
+/// An exact name first, then full text. Similar spelling is looked at only when that does not fill the answer and nothing has
+/// exactly that name: whoever spells one right is not guessed at, and of many names that begin alike each would be weighed. It
+/// counts less than a word in a name and more than a word in a description, and of equals the shorter text is nearer. Results
+/// end where they no longer fit into [`MAX_PAGE_BYTES`].
 pub(super) async fn search(
     db: impl PgExecutor<'_>,
     tenant: &TenantId,
@@ -42,14 +43,14 @@ pub(super) async fn search(
             (SELECT 'object_type' AS kind, t.id, t.name,
                 0.25 * word_similarity($4, t.search_text) + 0.25 * similarity($4, t.search_text) AS score
             FROM object_types t
-            WHERE $6 AND (SELECT count(*) FROM hits) < $5 AND t.tenant_id = $1 AND NOT t.is_deleted
+            WHERE $6 AND (SELECT count(*) < $5 AND coalesce(max(score), 0) < 10 FROM hits) AND t.tenant_id = $1 AND NOT t.is_deleted
                 AND $4 <% t.search_text AND NOT EXISTS (SELECT FROM hits h WHERE h.id = t.id)
             ORDER BY score DESC, length(t.name), t.name LIMIT $5)
             UNION ALL
             (SELECT 'link_type', t.id, t.name,
                 0.25 * word_similarity($4, t.search_text) + 0.25 * similarity($4, t.search_text) AS score
             FROM link_types t
-            WHERE $7 AND (SELECT count(*) FROM hits) < $5 AND t.tenant_id = $1 AND NOT t.is_deleted
+            WHERE $7 AND (SELECT count(*) < $5 AND coalesce(max(score), 0) < 10 FROM hits) AND t.tenant_id = $1 AND NOT t.is_deleted
                 AND $4 <% t.search_text AND NOT EXISTS (SELECT FROM hits h WHERE h.id = t.id)
             ORDER BY score DESC, length(t.name), t.name LIMIT $5)
         ), best AS (

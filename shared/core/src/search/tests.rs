@@ -77,6 +77,10 @@ async fn what_is_spelled_alike_is_found_when_the_words_are_not_there(pool: PgPoo
     let alike = found(&oms, "adress").await;
     assert!(alike.contains(&"PostalAddress".to_owned()) && alike.contains(&"Address".to_owned()), "{alike:?}");
     assert_eq!(found(&oms, "xyzzy").await, Vec::<String>::new());
+    // Whoever spells a name right is not guessed at.
+    created(&oms, object("PostalAdress")).await;
+    assert_eq!(found(&oms, "PostalAddress").await, ["PostalAddress"]);
+    assert_eq!(found(&oms, "PostalAddres").await, ["PostalAddress", "PostalAdress"]);
 }
 
 #[sqlx::test(migrator = "crate::postgres::MIGRATOR")]

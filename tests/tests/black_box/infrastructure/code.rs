@@ -23,8 +23,10 @@ const SDKS: [(&str, &str); 5] = [
 /// What IAM calls otherwise than the SDK does.
 fn action(prefix: &str, operation: &str) -> String {
     let name: String = operation.split('_').map(capitalized).collect();
-    // A batch needs the right to its single messages.
+    // A batch needs the right to its single messages, and a transaction that to what it does: ours update.
+    // <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis-iam.html>
     let name = match (prefix, name.as_str()) {
+        ("dynamodb", "TransactWriteItems") => "UpdateItem",
         ("sqs", "SendMessageBatch") => "SendMessage",
         ("sqs", "DeleteMessageBatch") => "DeleteMessage",
         ("sqs", "ChangeMessageVisibilityBatch") => "ChangeMessageVisibility",

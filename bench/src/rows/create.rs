@@ -20,7 +20,7 @@ const NAME: &str = "Created@N@";
 /// A UUID of version 7 of this moment, as OMS makes them: the indexes are filled in the same order.
 const ID: &str = "(SELECT substr(h, 1, 8) || '-' || substr(h, 9, 4) || '-7' || substr(h, 13, 3) || '-8' || substr(h, 16, 3) \
      || '-' || substr(h, 19, 12) FROM (SELECT lpad(to_hex((extract(epoch FROM clock_timestamp()) * 1000)::bigint), 12, '0') \
-     || lpad(to_hex(:n), 18, '0')) AS made(h))";
+     || lpad(to_hex(:n::bigint), 18, '0')) AS made(h))";
 
 pub(crate) async fn measure(bench: &mut Bench) -> Result<Vec<Row>> {
     let (rounds, seconds) = (bench.rounds(9, 4), if bench.quick { 2 } else { 4 });
@@ -65,7 +65,7 @@ pub(crate) async fn measure(bench: &mut Bench) -> Result<Vec<Row>> {
 fn script(write: &Statement, id: &str) -> Result<String> {
     let text = write.with_values(|_, value| {
         value.contains(id).then(|| {
-            let name = "'Created' || :n";
+            let name = "'Created' || :n::bigint";
             format!("replace(replace(replace({value}, '{id}', {ID}), '\"Created0\"', '\"' || {name} || '\"'), 'created0', lower({name}))")
                 + "::jsonb"
         })

@@ -19,14 +19,14 @@ impl Store for LinkType {
         from: "link_types t \
             JOIN object_types s ON s.tenant_id = t.tenant_id AND s.id = t.source_object_type_id \
             JOIN object_types g ON g.tenant_id = t.tenant_id AND g.id = t.target_object_type_id",
-        document: "link_type_document(t, s.name, g.name, references_of(t.tenant_id, t.id))",
+        document: "(SELECT document FROM link_type_as_text(t, s.name, g.name))",
     };
 
     async fn fetch(db: &Database, tenant: &TenantId, key: &TypeKey) -> sqlx::Result<Option<String>> {
         match key {
             TypeKey::Id(id) => {
                 sqlx::query_scalar!(
-                    r#"SELECT link_type_document(t, s.name, g.name, references_of($1, t.id))::text AS "document!"
+                    r#"SELECT (SELECT document FROM link_type_as_text(t, s.name, g.name)) AS "document!"
                     FROM link_types t
                     JOIN object_types s ON s.tenant_id = $1 AND s.id = t.source_object_type_id
                     JOIN object_types g ON g.tenant_id = $1 AND g.id = t.target_object_type_id
@@ -39,7 +39,7 @@ impl Store for LinkType {
             }
             TypeKey::Name(name) => {
                 sqlx::query_scalar!(
-                    r#"SELECT link_type_document(t, s.name, g.name, references_of($1, t.id))::text AS "document!"
+                    r#"SELECT (SELECT document FROM link_type_as_text(t, s.name, g.name)) AS "document!"
                     FROM link_types t
                     JOIN object_types s ON s.tenant_id = $1 AND s.id = t.source_object_type_id
                     JOIN object_types g ON g.tenant_id = $1 AND g.id = t.target_object_type_id
@@ -61,7 +61,7 @@ impl Store for LinkType {
     ) -> sqlx::Result<Vec<Option<String>>> {
         sqlx::query_scalar!(
             r#"WITH found AS MATERIALIZED (
-                SELECT link_type_document(t, s.name, g.name, references_of($1, t.id))::text AS document
+                SELECT (SELECT document FROM link_type_as_text(t, s.name, g.name)) AS document
                 FROM link_types t
                 JOIN object_types s ON s.tenant_id = $1 AND s.id = t.source_object_type_id
                 JOIN object_types g ON g.tenant_id = $1 AND g.id = t.target_object_type_id
@@ -187,7 +187,7 @@ macro_rules! first_links {
                 SELECT * FROM unnest($2::uuid[]) WITH ORDINALITY AS w(id, ordinal)
             ), found AS MATERIALIZED (
                 SELECT w.ordinal, l.place,
-                    link_type_document(l.t, s.name, g.name, references_of($1, (l.t).id))::text AS document
+                    (SELECT document FROM link_type_as_text(l.t, s.name, g.name)) AS document
                 FROM wanted w
                 CROSS JOIN LATERAL (
                     SELECT t, row_number() OVER (ORDER BY t.name, t.id) AS place

@@ -16,13 +16,13 @@ use crate::{
 
 impl Store for ObjectType {
     const COLUMNS: Columns =
-        Columns { from: "object_types t", document: "object_type_document(t, references_of(t.tenant_id, t.id))" };
+        Columns { from: "object_types t", document: "(SELECT document FROM object_type_as_text(t))" };
 
     async fn fetch(db: &Database, tenant: &TenantId, key: &TypeKey) -> sqlx::Result<Option<String>> {
         match key {
             TypeKey::Id(id) => {
                 sqlx::query_scalar!(
-                    r#"SELECT object_type_document(t, references_of($1, t.id))::text AS "document!"
+                    r#"SELECT (SELECT document FROM object_type_as_text(t)) AS "document!"
                     FROM object_types t WHERE t.tenant_id = $1 AND t.id = $2 AND NOT t.is_deleted"#,
                     tenant.as_str(),
                     id,
@@ -32,7 +32,7 @@ impl Store for ObjectType {
             }
             TypeKey::Name(name) => {
                 sqlx::query_scalar!(
-                    r#"SELECT object_type_document(t, references_of($1, t.id))::text AS "document!"
+                    r#"SELECT (SELECT document FROM object_type_as_text(t)) AS "document!"
                     FROM object_types t WHERE t.tenant_id = $1 AND lower(t.name) = $2 AND NOT t.is_deleted"#,
                     tenant.as_str(),
                     name.folded(),
@@ -51,7 +51,7 @@ impl Store for ObjectType {
     ) -> sqlx::Result<Vec<Option<String>>> {
         sqlx::query_scalar!(
             r#"WITH found AS MATERIALIZED (
-                SELECT object_type_document(t, references_of($1, t.id))::text AS document
+                SELECT (SELECT document FROM object_type_as_text(t)) AS document
                 FROM object_types t
                 WHERE t.tenant_id = $1 AND NOT t.is_deleted AND (t.id = ANY($2) OR lower(t.name) = ANY($3))
             )

@@ -57,14 +57,15 @@ pub(super) async fn search(
             SELECT *, row_number() OVER (ORDER BY score DESC, length(name), name) AS place
             FROM (SELECT * FROM hits UNION ALL SELECT * FROM alike) found
             ORDER BY place LIMIT $5
-        ), documents AS (
+        ), documents AS MATERIALIZED (
             SELECT b.kind, b.score, b.place, coalesce(
-                (SELECT object_type_document(t, references_of($1, t.id)) FROM object_types t
+                (SELECT d.document FROM object_types t, object_type_as_text(t) d
                     WHERE b.kind = 'object_type' AND t.tenant_id = $1 AND t.id = b.id),
-                (SELECT link_type_document(t, s.name, g.name, references_of($1, t.id)) FROM link_types t
+                (SELECT d.document FROM link_types t
                     JOIN object_types s ON s.tenant_id = $1 AND s.id = t.source_object_type_id
                     JOIN object_types g ON g.tenant_id = $1 AND g.id = t.target_object_type_id
-                    WHERE b.kind = 'link_type' AND t.tenant_id = $1 AND t.id = b.id))::text AS document
+                    CROSS JOIN LATERAL link_type_as_text(t, s.name, g.name) d
+                    WHERE b.kind = 'link_type' AND t.tenant_id = $1 AND t.id = b.id)) AS document
             FROM best b
         ), sized AS (
             SELECT *, sum(octet_length(document)) OVER (ORDER BY place) AS bytes FROM documents

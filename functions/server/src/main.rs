@@ -42,6 +42,9 @@ enum Command {
 /// What the program exits with when its configuration is wrong, by sysexits.h.
 const CONFIGURATION: u8 = 78;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[tokio::main]
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();

@@ -1,9 +1,13 @@
 //! An HTTP function on AWS Lambda, behind an API Gateway HTTP API, or a REST API in STREAM mode.
 
-use std::sync::Arc;
-
 use axum::Router;
-use lambda_http::{Error, Request, RequestExt, request::RequestContext, service_fn, tower::ServiceExt};
+use lambda_http::{
+    Adapter, Error, Request, RequestExt, StreamAdapter,
+    lambda_runtime::Runtime,
+    request::RequestContext,
+    service_fn,
+    tower::{ServiceExt, util::ThenLayer},
+};
 use oms_core::{
     Registry,
     config::{EventConfig, PostgresConfig, RedisConfig, Source},
@@ -51,22 +55,27 @@ pub async fn run<C>(
     let mut source = iam::offer(Source::from_env());
     let Settings { edge, postgres, redis, events, poke_queue, streaming, own } = settings(&mut source);
     source.finish()?;
-    let telemetry = Arc::new(telemetry::init(&edge.telemetry));
+    let telemetry = telemetry::init(&edge.telemetry);
     let edge = Edge::new(edge, Registry::connect_lazy(&postgres, &redis, &events)?);
-    let answered = poke::register(poke_queue, edge.config.breaker, &edge.registry.outbox).await?;
-    let router = router(&edge, own);
-    let answer = async |request: Request| {
-        let response = router.clone().oneshot(with_client_ip(request)).await;
-        // Once the answer is out the environment is frozen, and its metrics and spans with it. What a streamed body measures
-        // goes with the next answer.
+    // The router is made while Lambda hears of the extension.
+    let registered = poke::register(poke_queue, edge.config.breaker, &edge.registry.outbox);
+    let (answered, router) = tokio::join!(registered, async { router(&edge, own) });
+    let answered = answered?;
+    let answer = service_fn(async |request: Request| {
+        // As a task: what wakes the future that the runtime blocks on goes through the kernel each time.
+        tokio::spawn(router.clone().oneshot(with_client_ip(request))).await?.map_err(Error::from)
+    });
+    // When the answer is out, all of a streamed one too, so that no client waits for it; and before the runtime asks for more,
+    // since the environment is frozen then, and its metrics and spans with it.
+    let account = ThenLayer::new(async |sent: Result<(), Error>| {
         telemetry.flush().await;
         answered.note();
-        response
-    };
+        sent
+    });
     if streaming {
-        lambda_http::run_with_streaming_response(service_fn(answer)).await
+        Runtime::new(StreamAdapter::from(answer)).layer(account).run().await
     } else {
-        lambda_http::run(service_fn(answer)).await
+        Runtime::new(Adapter::from(answer)).layer(account).run().await
     }
 }
 

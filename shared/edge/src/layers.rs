@@ -1,6 +1,6 @@
 //! What surrounds the handlers of every HTTP function, and the order of it.
 
-use std::{any::Any, sync::Arc, time::Duration};
+use std::{any::Any, ops::Deref, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -31,27 +31,38 @@ use crate::{
 const DRAINED_BYTES: usize = 64 * 1024;
 const DRAINED_WITHIN: Duration = Duration::from_secs(1);
 
-/// What the middleware and the health routes work with. Cheap to clone.
+/// What the middleware and the health routes work with. A clone is one count of references: a request makes a handful.
 #[derive(Clone)]
-pub struct Edge {
+pub struct Edge(Arc<Shared>);
+
+/// What an [`Edge`] has.
+pub struct Shared {
     /// Settings.
     pub config: Arc<EdgeConfig>,
     /// The use cases.
     pub registry: Arc<Registry>,
-    pub(crate) authenticator: Arc<Authenticator>,
-    pub(crate) failed_logins: Arc<FailedLogins>,
+    pub(crate) authenticator: Authenticator,
+    pub(crate) failed_logins: FailedLogins,
+}
+
+impl Deref for Edge {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
 }
 
 impl Edge {
     /// Builds it once per process; no key is fetched before the first token comes.
     pub fn new(config: EdgeConfig, registry: Registry) -> Self {
         let config = Arc::new(config);
-        Self {
-            authenticator: Arc::new(Authenticator::new(config.clone())),
-            failed_logins: Arc::new(FailedLogins::new(config.failed_logins_per_minute)),
+        Self(Arc::new(Shared {
+            authenticator: Authenticator::new(config.clone()),
+            failed_logins: FailedLogins::new(config.failed_logins_per_minute),
             config,
             registry: Arc::new(registry),
-        }
+        }))
     }
 }
 

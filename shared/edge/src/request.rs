@@ -18,8 +18,8 @@ use oms_core::{
     error::{Code, Error},
     fault::{FaultKind, Location},
 };
-use opentelemetry::trace::{TraceContextExt, TraceState};
-use tracing::{Instrument, Span, field::Empty};
+use opentelemetry::trace::{Status, TraceContextExt, TraceState};
+use tracing::{Instrument, Span};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 use uuid::Uuid;
 
@@ -148,16 +148,11 @@ pub(crate) async fn track(
         .get::<MatchedPath>()
         .map_or_else(|| "unmatched".to_owned(), |path| path.as_str().to_owned());
     let correlation_id = correlation_id(request.headers());
-    let span = tracing::info_span!(
-        "request",
-        otel.name = format!("{method} {route}"),
-        otel.kind = "server",
-        otel.status_code = Empty,
-        http.request.method = method,
-        http.route = route,
-        http.response.status_code = Empty,
-        correlation_id,
-    );
+    let span =
+        tracing::info_span!("request", otel.name = format!("{method} {route}"), otel.kind = "server", correlation_id,);
+    // What only the exported span has: the log would write it for each request, though few log anything but their one line.
+    span.set_attribute("http.request.method", method);
+    span.set_attribute("http.route", route.clone());
     let info = RequestInfo(Arc::new(Inner {
         correlation_id,
         trace: join_trace(request.headers(), &span),
@@ -189,9 +184,9 @@ pub(crate) async fn track(
     }
 
     let elapsed = started.elapsed();
-    span.record("http.response.status_code", status.as_u16());
+    span.set_attribute("http.response.status_code", i64::from(status.as_u16()));
     if status.is_server_error() {
-        span.record("otel.status_code", "ERROR");
+        span.set_status(Status::error(""));
     }
     let (tenant, actor) = info.0.caller.get().map(|(tenant, actor)| (tenant.as_str(), actor.as_str())).unzip();
     tracing::info!(

@@ -1,15 +1,21 @@
 //! Logs as JSON lines on stdout, spans over OTLP, and on Lambda metrics as lines on stdout (specification 8, 16.6).
 
-use std::sync::Arc;
+use std::{
+    fs::File,
+    io::{self, BufWriter},
+    os::fd::AsFd as _,
+    sync::Arc,
+};
 
 use opentelemetry::{global, trace::TracerProvider};
 use opentelemetry_otlp::{Protocol, SpanExporter, WithExportConfig};
 use opentelemetry_sdk::{Resource, propagation::TraceContextPropagator, trace::SdkTracerProvider};
 use tracing::Subscriber;
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::{
     Layer,
     filter::{LevelFilter, Targets},
-    fmt::MakeWriter,
+    fmt::{MakeWriter, writer::BoxMakeWriter},
     layer::SubscriberExt,
     util::SubscriberInitExt,
 };
@@ -23,10 +29,12 @@ use crate::metrics::emf::Emf;
 pub struct TelemetryGuard {
     spans: Option<SdkTracerProvider>,
     metrics: Option<Arc<Emf>>,
+    /// Writes the last lines when it is dropped; after the spans, which may log.
+    _lines: Option<WorkerGuard>,
 }
 
 impl TelemetryGuard {
-    /// Writes the metrics and sends the spans that wait. A Lambda calls it before it answers, since it is frozen afterwards.
+    /// Writes the metrics and sends the spans that wait. A Lambda calls it before it asks for more work, since it is frozen then.
     /// Never fails: a lost span is logged.
     pub async fn flush(&self) {
         if let Some(metrics) = &self.metrics {
@@ -69,14 +77,28 @@ pub fn init(config: &TelemetryConfig) -> TelemetryGuard {
     if provider.is_some() {
         global::set_text_map_propagator(TraceContextPropagator::new());
     }
-    if subscriber(&config.log_level, provider.as_ref(), std::io::stdout).try_init().is_err() {
+    let (writer, lines) = match config.function {
+        // Whatever an environment logs is out before it is frozen.
+        Some(_) => (BoxMakeWriter::new(io::stdout), None),
+        None => writer(),
+    };
+    if subscriber(&config.log_level, provider.as_ref(), writer).try_init().is_err() {
         tracing::debug!("telemetry is set up already");
     }
     if let Some(error) = problem {
         tracing::error!(%error, "spans can't be exported");
     }
     let metrics = config.function.as_deref().and_then(|function| Emf::install(&config.service_name, function));
-    TelemetryGuard { spans: provider, metrics }
+    TelemetryGuard { spans: provider, metrics, _lines: lines }
+}
+
+/// Writes lines on a thread of its own, as many at once as wait: each by itself, under a lock, would hold up whoever logs. When
+/// too many wait, whoever logs waits too: none is dropped.
+fn writer() -> (BoxMakeWriter, Option<WorkerGuard>) {
+    let Ok(stdout) = io::stdout().as_fd().try_clone_to_owned() else { return (BoxMakeWriter::new(io::stdout), None) };
+    let lines = BufWriter::with_capacity(64 * 1_024, File::from(stdout));
+    let (writer, guard) = NonBlockingBuilder::default().lossy(false).thread_name("log").finish(lines);
+    (BoxMakeWriter::new(writer), Some(guard))
 }
 
 /// JSON lines to the writer and spans to the provider.

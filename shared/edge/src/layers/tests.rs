@@ -430,6 +430,14 @@ async fn a_span_is_named_by_the_route_and_is_part_of_the_callers_trace() {
     // What is written and published from here is a child of this span, not of the caller's.
     assert_eq!(seen, format!("00-{}-{}-01", own.trace_id(), own.span_id()));
     assert!(matches!(spans[2].status, opentelemetry::trace::Status::Error { .. }));
+    let attribute = |span: &SpanData, key: &str| {
+        span.attributes.iter().find(|attribute| attribute.key.as_str() == key).map(|found| found.value.to_string())
+    };
+    for (key, value) in
+        [("http.request.method", "GET"), ("http.route", "/internal"), ("http.response.status_code", "500")]
+    {
+        assert_eq!(attribute(&spans[2], key).as_deref(), Some(value), "{key}");
+    }
 }
 
 #[tokio::test]

@@ -48,7 +48,7 @@ impl Emf {
         Self { registry: Registry::new(Since), service: service.to_owned(), function: function.to_owned() }
     }
 
-    /// Writes what has changed. A Lambda calls it before it answers, since it is frozen afterwards.
+    /// Writes what has changed. A Lambda calls it before it asks for more work, since it is frozen then.
     pub(crate) fn flush(&self) {
         let lines = self.take(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default());
         // In one piece, so that no line of the log gets between. When stdout is gone nobody is there to be told.

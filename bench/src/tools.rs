@@ -46,12 +46,14 @@ pub(crate) async fn pgbench(
     std::fs::remove_file(&file)?;
     let printed = String::from_utf8_lossy(&output.stdout).into_owned();
     ensure!(output.status.success(), "pgbench failed: {}", String::from_utf8_lossy(&output.stderr));
-    let number = |before: &str| -> Result<f64> {
-        let rest = printed.split_once(before).with_context(|| format!("pgbench printed no {before:?}: {printed}"))?.1;
-        let number = rest.split_whitespace().next().context("nothing after it")?;
-        Ok(number.parse()?)
-    };
-    Ok(Pgbench { latency: number("latency average = ")?, rate: number("tps = ")? })
+    let number = |name| -> Result<f64> { Ok(after(&printed, name)?.parse()?) };
+    Ok(Pgbench { latency: number("latency average =")?, rate: number("tps =")? })
+}
+
+/// The first word after a name that a line begins with.
+fn after<'a>(printed: &'a str, name: &str) -> Result<&'a str> {
+    let rest = printed.lines().find_map(|line| line.trim().strip_prefix(name));
+    rest.and_then(|rest| rest.split_whitespace().next()).with_context(|| format!("no {name:?} was printed: {printed}"))
 }
 
 /// What wrk measured.
@@ -100,11 +102,7 @@ pub(crate) async fn wrk(
 }
 
 fn read_wrk(printed: &str) -> Result<Wrk> {
-    let after = |name: &str| -> Result<&str> {
-        let line = printed.lines().find_map(|line| line.trim().strip_prefix(name));
-        Ok(line.with_context(|| format!("wrk printed no {name:?}: {printed}"))?.trim())
-    };
-    let median = after("50%")?;
+    let median = after(printed, "50%")?;
     let unit = median.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');
     let value: f64 = median.trim_end_matches(unit).parse()?;
     let factor = match unit {
@@ -113,7 +111,7 @@ fn read_wrk(printed: &str) -> Result<Wrk> {
         "s" => 1e6,
         unit => anyhow::bail!("wrk's unit {unit} is unknown"),
     };
-    Ok(Wrk { rate: after("Requests/sec:")?.parse()?, median: value * factor })
+    Ok(Wrk { rate: after(printed, "Requests/sec:")?.parse()?, median: value * factor })
 }
 
 impl Requests {

@@ -9,6 +9,8 @@ use std::{
 use anyhow::{Context as _, Result, bail, ensure};
 use axum::body::Bytes;
 use futures::TryStreamExt as _;
+use oms_core::config::Source;
+use oms_kafka::KafkaConfig;
 use rdkafka::{
     ClientConfig, Message as _, Offset, TopicPartitionList,
     admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
@@ -134,20 +136,8 @@ fn read(brokers: &str, topic: &str, records: u32) -> Result<Vec<OwnedMessage>> {
 
 /// A producer with the settings of the publisher's.
 fn producer(brokers: &str) -> Result<FutureProducer> {
-    let producer = ClientConfig::new()
-        .set("bootstrap.servers", brokers)
-        .set("socket.nagle.disable", "true")
-        .set("enable.idempotence", "true")
-        .set("acks", "all")
-        .set("enable.gapless.guarantee", "true")
-        .set("message.timeout.ms", "0")
-        .set("compression.type", "zstd")
-        .set("partitioner", "murmur2_random")
-        .set("linger.ms", "1")
-        .set("batch.size", "262144")
-        .set("queue.buffering.max.kbytes", "65536")
-        .create()?;
-    Ok(producer)
+    let config = KafkaConfig::read(&mut Source::from_pairs([("KAFKA_BROKERS", brokers)]));
+    Ok(oms_kafka::producer_config(&config)?.create()?)
 }
 
 /// Records each second, all acknowledged.

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use oms_kafka::{KafkaConfig, KafkaContext, client_config};
+use oms_kafka::{KafkaConfig, KafkaContext, producer_config};
 use rdkafka::{
     error::{KafkaError, RDKafkaErrorCode},
     producer::{DeliveryFuture, FutureProducer, Producer as _, PurgeConfig},
@@ -81,21 +81,7 @@ impl Producer {
     /// Connects in the background.
     pub(crate) fn new(config: &KafkaConfig) -> Result<Self> {
         let context = KafkaContext::new(config);
-        let inner = client_config(config)?
-            .set("enable.idempotence", "true")
-            .set("acks", "all")
-            // When Kafka refuses a batch, what follows it in the queue must not overtake: the producer stops instead.
-            .set("enable.gapless.guarantee", "true")
-            // An expired record would let the next one overtake. How long to wait is decided here.
-            .set("message.timeout.ms", "0")
-            .set("compression.type", "zstd")
-            // As every Java client hashes keys.
-            .set("partitioner", "murmur2_random")
-            .set("linger.ms", config.linger.as_millis().to_string())
-            // A topic may take less than a broker does by default: small batches seldom fail together.
-            .set("batch.size", "262144")
-            .set("queue.buffering.max.kbytes", "65536")
-            .create_with_context(context.clone())?;
+        let inner = producer_config(config)?.create_with_context(context.clone())?;
         Ok(Self { inner: Some(inner), context, timeout: config.delivery_timeout })
     }
 

@@ -6,6 +6,6 @@ mod config;
 mod error;
 pub mod topics;
 
-pub use client::{KafkaContext, client_config};
+pub use client::{KafkaContext, client_config, producer_config};
 pub use config::{KafkaConfig, Security};
 pub use error::{Error, Result};

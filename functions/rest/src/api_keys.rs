@@ -37,29 +37,32 @@ pub(crate) fn operations() -> [Operation; 3] {
             method: Method::POST,
             path: "/api/v1/api-keys".to_owned(),
             handler: post(create),
-            docs: Docs {
+            docs: Box::new(move || Docs {
                 body: Some(("ApiKeyInput".to_owned(), "application/json")),
                 success: StatusCode::CREATED,
                 answer: Some("NewApiKey".to_owned()),
                 problems: &[413, 415],
                 ..docs("createApiKey", "Make an API key; its secret is shown this once")
-            },
+            }),
         },
         Operation {
             method: Method::GET,
             path: "/api/v1/api-keys".to_owned(),
             handler: get(list),
-            docs: Docs { answer: Some("ApiKeys".to_owned()), ..docs("listApiKeys", "All API keys, newest first") },
+            docs: Box::new(move || Docs {
+                answer: Some("ApiKeys".to_owned()),
+                ..docs("listApiKeys", "All API keys, newest first")
+            }),
         },
         Operation {
             method: Method::DELETE,
             path: "/api/v1/api-keys/{id}".to_owned(),
             handler: delete(revoke),
-            docs: Docs {
+            docs: Box::new(move || Docs {
                 success: StatusCode::NO_CONTENT,
                 problems: &[404],
                 ..docs("revokeApiKey", "Revoke an API key at once")
-            },
+            }),
         },
     ]
 }

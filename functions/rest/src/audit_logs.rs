@@ -22,7 +22,7 @@ pub(crate) fn operation() -> Operation {
         method: Method::GET,
         path: "/api/v1/audit-logs".to_owned(),
         handler: get(list),
-        docs: Docs {
+        docs: Box::new(move || Docs {
             id: "listAuditLogs".to_owned(),
             tag: "Audit",
             summary: "Who did what, newest first (permission audit:read)".to_owned(),
@@ -40,7 +40,7 @@ pub(crate) fn operation() -> Operation {
             success: StatusCode::OK,
             answer: Some("AuditPage".to_owned()),
             problems: &[],
-        },
+        }),
     }
 }
 

@@ -41,7 +41,7 @@ pub(crate) fn operation() -> Operation {
         method: Method::GET,
         path: "/api/v1/events".to_owned(),
         handler: get(read),
-        docs: Docs {
+        docs: Box::new(move || Docs {
             id: "listEvents".to_owned(),
             tag: "Events",
             summary: "The change feed: what was written, in order; with `Accept: text/event-stream` as it happens"
@@ -70,7 +70,7 @@ pub(crate) fn operation() -> Operation {
             success: StatusCode::OK,
             answer: Some("EventFeed".to_owned()),
             problems: &[410],
-        },
+        }),
     }
 }
 

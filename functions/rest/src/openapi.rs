@@ -22,9 +22,9 @@ use crate::{
 /// The document of a service whose API keys come in this header.
 pub fn document(api_key_header: &HeaderName) -> Value {
     let mut paths = Map::new();
-    for operation in crate::operations() {
-        let path = paths.entry(operation.path.clone()).or_insert_with(|| json!({}));
-        path[operation.method.as_str().to_ascii_lowercase()] = describe(&operation);
+    for Operation { method, path, docs, .. } in crate::operations() {
+        let described = describe(&path, docs());
+        paths.entry(path).or_insert_with(|| json!({}))[method.as_str().to_ascii_lowercase()] = described;
     }
     json!({
         "openapi": "3.1.0",
@@ -63,12 +63,12 @@ fn answered(schema: &str) -> Value {
     }
 }
 
-fn describe(operation: &Operation) -> Value {
-    let Docs { id, tag, summary, parameters, body, success, answer, problems } = &operation.docs;
-    let in_path = operation.path.split(['{', '}']).skip(1).step_by(2).map(|name| {
+fn describe(path: &str, docs: Docs) -> Value {
+    let Docs { id, tag, summary, parameters, body, success, answer, problems } = docs;
+    let in_path = path.split(['{', '}']).skip(1).step_by(2).map(|name| {
         let (schema, description) = match name {
             "version" => (json!({ "type": "integer", "minimum": 1 }), "The version"),
-            _ if operation.path.contains("api-keys") => (json!({ "type": "string", "format": "uuid" }), "The key's id"),
+            _ if path.contains("api-keys") => (json!({ "type": "string", "format": "uuid" }), "The key's id"),
             _ => (json!({ "type": "string" }), "The type's id, or its name in any case"),
         };
         json!({ "name": name, "in": "path", "required": true, "schema": schema, "description": description })
@@ -80,7 +80,7 @@ fn describe(operation: &Operation) -> Value {
         schema: r#"{"type":"string","enum":["v1","v2"],"default":"v1"}"#,
         description: "v1 trims object types to id, name, displayName and properties; v2 has every field",
     };
-    let others = std::iter::once(&version).chain(parameters).map(|parameter| {
+    let others = std::iter::once(&version).chain(&parameters).map(|parameter| {
         json!({
             "name": parameter.name, "in": parameter.location, "required": parameter.required,
             "schema": serde_json::from_str::<Value>(parameter.schema).unwrap_or_default(),
@@ -89,7 +89,7 @@ fn describe(operation: &Operation) -> Value {
     });
     let mut responses = Map::new();
     let mut done = json!({ "description": success.canonical_reason().unwrap_or_default() });
-    if let Some(schema) = answer {
+    if let Some(schema) = &answer {
         done["content"] = json!({ "application/json": { "schema": answered(schema) } });
         if schema == "EventFeed" {
             let description = "Server-Sent Events: `id` is a resume token, `event` the type, `data` the event as JSON";
@@ -97,12 +97,12 @@ fn describe(operation: &Operation) -> Value {
                 json!({ "schema": { "type": "string", "description": description } });
         }
     }
-    let headers = response_headers(*success, answer.as_deref());
+    let headers = response_headers(success, answer.as_deref());
     if !headers.is_empty() {
         done["headers"] = Value::Object(headers);
     }
     responses.insert(success.as_u16().to_string(), done);
-    for status in [400, 401, 403, 429, 503].iter().chain(*problems) {
+    for status in [400, 401, 403, 429, 503].iter().chain(problems) {
         let reason =
             StatusCode::from_u16(*status).ok().and_then(|status| status.canonical_reason()).unwrap_or_default();
         let problem = json!({
@@ -111,7 +111,7 @@ fn describe(operation: &Operation) -> Value {
         });
         responses.insert(status.to_string(), problem);
     }
-    if operation.docs.parameters.iter().any(|parameter| parameter.name == "If-None-Match") {
+    if parameters.iter().any(|parameter| parameter.name == "If-None-Match") {
         responses.insert(
             "304".to_owned(),
             json!({ "description": "Not Modified", "headers": { "ETag": text_header(ETAG) } }),
@@ -123,8 +123,8 @@ fn describe(operation: &Operation) -> Value {
         "responses": responses,
     });
     if let Some((schema, media_type)) = body {
-        let mut content = json!({ *media_type: { "schema": reference(schema) } });
-        content["application/json"] = json!({ "schema": reference(schema) });
+        let mut content = json!({ media_type: { "schema": reference(&schema) } });
+        content["application/json"] = json!({ "schema": reference(&schema) });
         described["requestBody"] = json!({ "required": true, "content": content });
     }
     described

@@ -9,7 +9,8 @@ pub(crate) struct Operation {
     pub(crate) method: Method,
     pub(crate) path: String,
     pub(crate) handler: MethodRouter<Edge>,
-    pub(crate) docs: Docs,
+    /// Made when the document is: a cold start, which routes alone, does not wait for it.
+    pub(crate) docs: Box<dyn FnOnce() -> Docs>,
 }
 
 /// What the document says of an operation.

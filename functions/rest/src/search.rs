@@ -22,7 +22,7 @@ pub(crate) fn operation() -> Operation {
         method: Method::GET,
         path: "/api/v1/search".to_owned(),
         handler: get(search),
-        docs: Docs {
+        docs: Box::new(move || Docs {
             id: "search".to_owned(),
             tag: "Search",
             summary: "Search names, display names, descriptions, property names and tags; best results first"
@@ -40,7 +40,7 @@ pub(crate) fn operation() -> Operation {
             success: StatusCode::OK,
             answer: Some("SearchResults".to_owned()),
             problems: &[],
-        },
+        }),
     }
 }
 

@@ -1,11 +1,12 @@
 //! Who asks: a token or an API key (specification 9.1, corrected: the algorithm is fixed, `exp`, `iss`, `aud` and `sub` are
 //! required), and what the roles of the caller permit.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use chrono::{DateTime, Utc};
 use http::{HeaderMap, header};
 use jsonwebtoken::{DecodingKey, Validation, errors::ErrorKind};
+use moka::sync::Cache;
 use oms_core::{Registry, context::Permissions, error::Error, id::TenantId};
 use serde::{Deserialize, Deserializer};
 
@@ -15,6 +16,10 @@ use crate::{
 };
 
 const MAX_SUBJECT: usize = 255;
+
+/// How many tokens are remembered, and how long ones: two megabytes at most, as tokens usually are.
+const REMEMBERED: u64 = 1_000;
+const MAX_REMEMBERED_BYTES: usize = 4 * 1_024;
 const API_KEY_ACTOR: &str = "api-key:";
 
 /// An authenticated caller.
@@ -58,6 +63,17 @@ pub struct Authenticator {
     config: Arc<EdgeConfig>,
     validation: Validation,
     keys: Keys,
+    /// By token, what came of it: callers send the same one again and again, and to verify one takes longer than to read a type.
+    verified: LazyLock<Cache<String, Arc<Verified>>>,
+}
+
+/// A token that was verified.
+struct Verified {
+    principal: Principal,
+    /// The key of a set that verified it, by its id; none for the secret.
+    key: Option<(Option<String>, Arc<DecodingKey>)>,
+    /// The last second that it is good for.
+    until: i64,
 }
 
 #[derive(Deserialize)]
@@ -84,7 +100,7 @@ impl Authenticator {
             KeySource::Secret(secret) => Keys::Secret(DecodingKey::from_secret(secret.expose().as_bytes())),
             KeySource::Jwks(url) => Keys::Jwks(Jwks::new(url.clone(), jwt.algorithm, config.breaker)),
         };
-        Self { validation, keys, config }
+        Self { validation, keys, config, verified: LazyLock::new(|| Cache::new(REMEMBERED)) }
     }
 
     /// Finds out who sends these headers.
@@ -110,8 +126,11 @@ impl Authenticator {
     }
 
     async fn by_token(&self, token: &str) -> Result<Principal, Refusal> {
-        let claims = match &self.keys {
-            Keys::Secret(key) => self.decode(token, key)?,
+        if let Some(principal) = self.remembered(token, Utc::now().timestamp()).await {
+            return Ok(principal);
+        }
+        let (claims, key) = match &self.keys {
+            Keys::Secret(key) => (self.decode(token, key)?, None),
             Keys::Jwks(jwks) => {
                 let header = jsonwebtoken::decode_header(token).map_err(|error| invalid(error.kind()))?;
                 // Before any key is fetched: nobody makes us fetch with a token that no key could save.
@@ -119,14 +138,28 @@ impl Authenticator {
                     return Err(invalid(&ErrorKind::InvalidAlgorithm));
                 }
                 let key = jwks.key(header.kid.as_deref()).await.map_err(Refusal::Unavailable)?;
-                self.decode(
-                    token,
-                    key.ok_or(Refusal::Invalid { reason: "the token is signed with an unknown key", token: true })?
-                        .as_ref(),
-                )?
+                let key =
+                    key.ok_or(Refusal::Invalid { reason: "the token is signed with an unknown key", token: true })?;
+                (self.decode(token, &key)?, Some((header.kid, key)))
             }
         };
-        self.principal(claims)
+        let until = claims.exp.saturating_add(self.validation.leeway.cast_signed());
+        let principal = self.principal(claims)?;
+        if token.len() <= MAX_REMEMBERED_BYTES {
+            let verified = Verified { principal: principal.clone(), key, until };
+            self.verified.insert(token.to_owned(), Arc::new(verified));
+        }
+        Ok(principal)
+    }
+
+    /// What came of this token before, unless it has ended since, or its key is no longer in the set or was fetched anew.
+    async fn remembered(&self, token: &str, now: i64) -> Option<Principal> {
+        let verified = self.verified.get(token).filter(|verified| now <= verified.until)?;
+        if let (Keys::Jwks(jwks), Some((kid, key))) = (&self.keys, &verified.key) {
+            let current = jwks.key(kid.as_deref()).await.ok()??;
+            return Arc::ptr_eq(&current, key).then(|| verified.principal.clone());
+        }
+        Some(verified.principal.clone())
     }
 
     fn decode(&self, token: &str, key: &DecodingKey) -> Result<Claims, Refusal> {

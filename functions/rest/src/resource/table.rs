@@ -30,7 +30,7 @@ pub(crate) fn operations<R: Resource>() -> Vec<Operation> {
         Kind::LinkType => (R::SCHEMA, "link type"),
     };
     let tag = if R::KIND == Kind::ObjectType { "Object types" } else { "Link types" };
-    let docs = |id: String, summary: String| Docs {
+    let docs = move |id: String, summary: String| Docs {
         id,
         tag,
         summary,
@@ -46,63 +46,63 @@ pub(crate) fn operations<R: Resource>() -> Vec<Operation> {
             method: Method::GET,
             path: base.clone(),
             handler: get(list::list::<R>),
-            docs: Docs {
+            docs: Box::new(move || Docs {
                 parameters: list_parameters(R::KIND),
                 answer: Some(format!("{schema}Page")),
                 problems: &[],
                 ..docs(format!("list{schema}s"), format!("List {words}s page by page"))
-            },
+            }),
         },
         Operation {
             method: Method::POST,
             path: base.clone(),
             handler: post(create::create::<R>),
-            docs: Docs {
+            docs: Box::new(move || Docs {
                 parameters: vec![IDEMPOTENCY],
                 body: json(format!("{schema}Input")),
                 success: StatusCode::CREATED,
                 problems: &[409, 413, 415, 422],
                 ..docs(format!("create{schema}"), format!("Create one {words}"))
-            },
+            }),
         },
         Operation {
             method: Method::POST,
             path: format!("{base}:batch"),
             handler: post(create::create_batch::<R>),
-            docs: Docs {
+            docs: Box::new(move || Docs {
                 parameters: vec![IDEMPOTENCY],
                 body: json(format!("{schema}Batch")),
                 success: StatusCode::CREATED,
                 answer: Some(format!("{schema}s")),
                 problems: &[409, 413, 415, 422],
                 ..docs(format!("create{schema}s"), format!("Create up to 1,000 {words}s, all or none"))
-            },
+            }),
         },
         Operation {
             method: Method::GET,
             path: one.clone(),
             handler: get(read::read::<R>),
-            docs: Docs {
+            docs: Box::new(move || Docs {
                 parameters: vec![header("If-None-Match", false, "ETags that the client has; 304 when one is current")],
                 ..docs(format!("get{schema}"), format!("Get one {words} by id or name"))
-            },
+            }),
         },
         Operation {
             method: Method::PATCH,
             path: one.clone(),
             handler: patch(update::update::<R>),
-            docs: Docs {
+            docs: Box::new(move || Docs {
                 parameters: vec![IF_MATCH, IDEMPOTENCY],
                 body: Some((format!("{schema}Patch"), MERGE_PATCH)),
                 problems: &[404, 409, 412, 413, 415, 422, 428],
                 ..docs(format!("update{schema}"), format!("Change one {words} by a JSON merge patch (RFC 7396)"))
-            },
+            }),
         },
         Operation {
             method: Method::DELETE,
             path: one.clone(),
             handler: delete(update::delete::<R>),
-            docs: Docs {
+            docs: Box::new(move || Docs {
                 parameters: delete_parameters(R::KIND),
                 success: StatusCode::NO_CONTENT,
                 answer: None,
@@ -111,61 +111,61 @@ pub(crate) fn operations<R: Resource>() -> Vec<Operation> {
                     format!("delete{schema}"),
                     format!("Delete one {words}; its versions stay, and it can be restored"),
                 )
-            },
+            }),
         },
         Operation {
             method: Method::POST,
             path: format!("{one}/restore"),
             handler: post(update::restore::<R>),
-            docs: Docs {
+            docs: Box::new(move || Docs {
                 parameters: vec![Parameter { required: false, ..IF_MATCH }, IDEMPOTENCY],
                 problems: &[404, 409, 412, 422],
                 ..docs(format!("restore{schema}"), format!("Bring a deleted {words} back as it was"))
-            },
+            }),
         },
         Operation {
             method: Method::GET,
             path: format!("{one}/versions"),
             handler: get(versions::list::<R>),
-            docs: Docs {
+            docs: Box::new(move || Docs {
                 parameters: vec![LIMIT, CURSOR],
                 answer: Some("VersionPage".to_owned()),
                 ..docs(format!("list{schema}Versions"), format!("List the versions of one {words}, newest first"))
-            },
+            }),
         },
         Operation {
             method: Method::GET,
             path: format!("{one}/versions/compare"),
             handler: get(versions::compare::<R>),
-            docs: Docs {
+            docs: Box::new(move || Docs {
                 parameters: vec![
                     required(query("from", VERSION, "The version to compare from")),
                     required(query("to", VERSION, "The version to compare to")),
                 ],
                 answer: Some(format!("{schema}Comparison")),
                 ..docs(format!("compare{schema}Versions"), format!("What changed between two versions of one {words}"))
-            },
+            }),
         },
         Operation {
             method: Method::GET,
             path: format!("{one}/versions/{{version}}"),
             handler: get(versions::read::<R>),
-            docs: Docs {
+            docs: Box::new(move || Docs {
                 answer: Some(format!("{schema}Version")),
                 ..docs(format!("get{schema}Version"), format!("One version of one {words} with its snapshot"))
-            },
+            }),
         },
         Operation {
             method: Method::POST,
             path: format!("{one}/validate"),
             handler: post(validate::validate::<R>),
-            docs: Docs {
+            docs: Box::new(move || Docs {
                 parameters: vec![query("version", VERSION, "Against this version instead of the current one")],
                 body: json("ValidationInput".to_owned()),
                 answer: Some("ValidationResult".to_owned()),
                 problems: &[404, 413, 415],
                 ..docs(format!("validate{schema}Instances"), format!("Validate instances against one {words}"))
-            },
+            }),
         },
     ]
 }

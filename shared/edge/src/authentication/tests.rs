@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{
     config::tests::{SECRET, config},
-    jwks::tests::Provider,
+    jwks::tests::{Provider, eager},
 };
 
 /// A key pair that is made for one test.
@@ -197,6 +197,43 @@ async fn tokens_of_a_provider_are_verified_by_its_keys() {
             "{refused:?}"
         );
     }
+}
+
+#[tokio::test]
+async fn a_token_is_remembered_until_it_ends_and_no_other_for_it() {
+    let authenticator = Authenticator::new(Arc::new(config(&[])));
+    let (token, ends) = (token(json!({})), i64::try_from(now()).unwrap() + 60);
+    let principal = authenticator.by_token(&token).await.unwrap();
+    assert_eq!(authenticator.remembered(&token, ends).await, Some(principal.clone()));
+    assert_eq!(authenticator.remembered(&token, ends + 3_600).await, None);
+    assert_eq!(authenticator.by_token(&token).await.unwrap(), principal);
+    let (signed, signature) = token.rsplit_once('.').unwrap();
+    let reversed: String = signature.chars().rev().collect();
+    assert!(authenticator.by_token(&format!("{signed}.{reversed}")).await.is_err());
+    // What was refused is not remembered.
+    let foreign = hs256("another secret of the tests, long enough", &claims(json!({})));
+    assert!(authenticator.by_token(&foreign).await.is_err());
+    assert_eq!(authenticator.remembered(&foreign, ends).await, None);
+}
+
+#[tokio::test]
+async fn a_token_ends_with_the_key_that_verified_it() {
+    let (old, new) = (KeyPair::ed("old"), KeyPair::ed("new"));
+    let (provider, url) = Provider::start(&[&old]).await;
+    let own = config(&[("JWT_ALGORITHM", "EdDSA"), ("JWT_SECRET", ""), ("JWT_JWKS_URL", &url)]);
+    let mut authenticator = Authenticator::new(Arc::new(own));
+    authenticator.keys = Keys::Jwks(eager(url));
+    let token = old.sign(&claims(json!({})));
+    for _ in 0..2 {
+        assert_eq!(authenticator.by_token(&token).await.unwrap().actor, "kim");
+    }
+    provider.publish(&[&new]);
+    authenticator.by_token(&new.sign(&claims(json!({})))).await.unwrap();
+    let refused = authenticator.by_token(&token).await;
+    assert!(
+        matches!(refused, Err(Refusal::Invalid { reason: "the token is signed with an unknown key", .. })),
+        "{refused:?}"
+    );
 }
 
 #[tokio::test]

@@ -63,6 +63,11 @@ fn jwks(url: String, pace: Pace) -> Jwks {
     Jwks::paced(url, Algorithm::EdDSA, pace, BreakerConfig::default())
 }
 
+/// A key set that is fetched for each unknown key id.
+pub(crate) fn eager(url: String) -> Jwks {
+    jwks(url, NO_PAUSE)
+}
+
 #[tokio::test]
 async fn a_rotated_key_is_found_and_a_withdrawn_one_is_not() {
     let (old, new) = (KeyPair::ed("old"), KeyPair::ed("new"));

@@ -13,7 +13,7 @@ use tokio::process::{Child, Command};
 use crate::{
     environment::{self, Environment},
     process::resident,
-    runtime_api::RuntimeApi,
+    runtime_api::{Invocation, RuntimeApi},
 };
 
 /// A running function. It is killed with its value.
@@ -39,17 +39,21 @@ impl Function {
             .envs(environment.function_settings(database, api.address()))
             .envs(more.iter().copied())
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
+            .stdout(Stdio::piped())
             .stderr(Stdio::inherit())
             .kill_on_drop(true);
         let started = Instant::now();
-        let child = command.spawn().with_context(|| format!("{program} does not start"))?;
+        let mut child = command.spawn().with_context(|| format!("{program} does not start"))?;
+        // As on Lambda, somebody takes what it logs.
+        if let Some(mut lines) = child.stdout.take() {
+            tokio::spawn(async move { tokio::io::copy(&mut lines, &mut tokio::io::sink()).await });
+        }
         let cold_start = api.asked().await? - started;
         Ok(Self { api, child, cold_start })
     }
 
-    /// What it answers to an event, and how long after.
-    pub(crate) async fn invoke(&mut self, event: &Bytes) -> Result<(Duration, Bytes)> {
+    /// Hands it an event.
+    pub(crate) async fn invoke(&mut self, event: &Bytes) -> Result<Invocation> {
         self.api.invoke(event).await
     }
 

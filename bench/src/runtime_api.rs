@@ -33,6 +33,15 @@ enum Step {
     Failed(Bytes),
 }
 
+/// What came of an event.
+pub(crate) struct Invocation {
+    /// Until the answer was there: what a client waits.
+    pub(crate) took: Duration,
+    /// Until the function asked for more: what is paid for.
+    pub(crate) busy: Duration,
+    pub(crate) answer: Bytes,
+}
+
 struct Shared {
     steps: mpsc::UnboundedSender<Step>,
     invocations: Mutex<mpsc::UnboundedReceiver<Bytes>>,
@@ -88,8 +97,8 @@ impl RuntimeApi {
         }
     }
 
-    /// Hands it an event; what it answered, how long after, and that it has asked for the next one since.
-    pub(crate) async fn invoke(&mut self, event: &Bytes) -> Result<(Duration, Bytes)> {
+    /// Hands it an event, and waits until it asks for the next one.
+    pub(crate) async fn invoke(&mut self, event: &Bytes) -> Result<Invocation> {
         self.invocations.send(event.clone())?;
         // Nobody listens where no extension is registered.
         let _ = self.tell.send(());
@@ -99,9 +108,10 @@ impl RuntimeApi {
                 Step::Handed(at) => handed = Some(at),
                 Step::Answered { at, body } => answer = Some((at, body)),
                 Step::Failed(body) => bail!("the invocation failed: {}", String::from_utf8_lossy(&body)),
-                Step::Asked(_) => {
-                    let (at, body) = answer.context("the function asked for more before it answered")?;
-                    return Ok((at - handed.context("it answered what it was not handed")?, body));
+                Step::Asked(asked) => {
+                    let (at, answer) = answer.context("the function asked for more before it answered")?;
+                    let handed = handed.context("it answered what it was not handed")?;
+                    return Ok(Invocation { took: at - handed, busy: asked - handed, answer });
                 }
             }
         }

@@ -5,12 +5,15 @@ use std::process::Stdio;
 use anyhow::{Context as _, Result, ensure};
 use tokio::process::Command;
 
-use crate::environment::{Environment, temporary_file};
+use crate::{
+    environment::{Environment, temporary_file},
+    measure::median,
+};
 
 /// What pgbench measured.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Pgbench {
-    /// Milliseconds of one transaction, the mean.
+    /// Milliseconds of one transaction, the median.
     pub(crate) latency: f64,
     /// Transactions each second.
     pub(crate) rate: f64,
@@ -24,9 +27,9 @@ pub(crate) async fn pgbench(
     clients: u32,
     seconds: u32,
 ) -> Result<Pgbench> {
-    let file = temporary_file("script.sql");
+    let (file, log) = (temporary_file("script.sql"), temporary_file("transactions"));
     std::fs::write(&file, script)?;
-    let output = Command::new(&environment.pgbench)
+    let child = Command::new(&environment.pgbench)
         .args([
             "--no-vacuum",
             "--protocol=prepared",
@@ -35,19 +38,27 @@ pub(crate) async fn pgbench(
             "--jobs=1",
             "--time",
             &seconds.to_string(),
+            "--log",
         ])
+        .arg(format!("--log-prefix={}", log.display()))
         .arg("--file")
         .arg(&file)
         .arg(environment.database(database))
         .stdin(Stdio::null())
-        .output()
-        .await
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
         .context("pgbench does not run")?;
+    let log = log.with_extension(child.id().context("pgbench has ended")?.to_string());
+    let output = child.wait_with_output().await?;
     std::fs::remove_file(&file)?;
     let printed = String::from_utf8_lossy(&output.stdout).into_owned();
     ensure!(output.status.success(), "pgbench failed: {}", String::from_utf8_lossy(&output.stderr));
-    let number = |name| -> Result<f64> { Ok(after(&printed, name)?.parse()?) };
-    Ok(Pgbench { latency: number("latency average =")?, rate: number("tps =")? })
+    // Of each transaction a line, whose third word is how many microseconds it took.
+    let transactions = std::fs::read_to_string(&log).with_context(|| format!("pgbench wrote no {}", log.display()))?;
+    std::fs::remove_file(&log)?;
+    let took = transactions.lines().filter_map(|line| line.split(' ').nth(2)?.parse::<f64>().ok());
+    Ok(Pgbench { latency: median(took) / 1e3, rate: after(&printed, "tps =")?.parse()? })
 }
 
 /// The first word after a name that a line begins with.
@@ -122,11 +133,13 @@ impl Requests {
         let paths: String = self.paths.iter().map(|path| format!("  {},\n", quoted(path))).collect();
         let body = self.body.as_deref().map_or_else(|| "nil".to_owned(), |body| format!("[==[{body}]==]"));
         format!(
-            "local headers = {{\n{headers}}}\nlocal paths = {{\n{paths}}}\nlocal body = {body}\nlocal n = 0\n\
+            "local headers = {{\n{headers}}}\nlocal paths = {{\n{paths}}}\nlocal body = {body}\nlocal n = 0\nlocal gets = {{}}\n\
              local first = os.time() * 1000000\n\
-             function request()\n  n = n + 1\n  local path = paths[(n - 1) % #paths + 1]\n\
-             \x20 if body then return wrk.format(\"POST\", path, headers, (body:gsub(\"@N@\", string.format(\"%d\", first + n)))) end\n\
-             \x20 return wrk.format(\"GET\", path, headers)\nend\n"
+             function init(args)\n  wrk.init(args)\n  if body then return end\n\
+             \x20 for i, path in ipairs(paths) do gets[i] = wrk.format(\"GET\", path, headers) end\nend\n\
+             function request()\n  n = n + 1\n\
+             \x20 if not body then return gets[(n - 1) % #gets + 1] end\n\
+             \x20 return wrk.format(\"POST\", paths[1], headers, (body:gsub(\"@N@\", string.format(\"%d\", first + n))))\nend\n"
         )
     }
 }

@@ -22,7 +22,7 @@ pub(crate) const FUNCTIONS: [(&str, &[(&str, &str)]); 7] = [
 ];
 
 /// Functions that write poke the publisher, by an extension that is registered first.
-const POKE: [(&str, &str); 1] = [("POKE_QUEUE_URL", "http://127.0.0.1:9/1/pokes")];
+pub(crate) const POKE: [(&str, &str); 1] = [("POKE_QUEUE_URL", "http://127.0.0.1:9/1/pokes")];
 
 const RELAY: [(&str, &str); 4] = [
     ("AWS_ENDPOINT_URL", "http://127.0.0.1:9"),

@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result};
 
-use super::{Bench, SMALL};
+use super::{Bench, SMALL, cold_start::POKE};
 use crate::{
     environment::Environment,
     function::{Function, http_event},
@@ -12,11 +12,11 @@ use crate::{
 };
 
 async fn first(environment: &Environment, program: &str, event: &axum::body::Bytes) -> Result<f64> {
-    let mut function = Function::start(environment, program, SMALL.0, &[]).await?;
-    let (took, answer) = function.invoke(event).await?;
-    crate::function::http_body(&answer)?;
+    let mut function = Function::start(environment, program, SMALL.0, &POKE).await?;
+    let invocation = function.invoke(event).await?;
+    crate::function::http_body(&invocation.answer)?;
     function.stop().await?;
-    Ok(took.as_secs_f64() * 1e3)
+    Ok(invocation.took.as_secs_f64() * 1e3)
 }
 
 pub(crate) async fn measure(bench: &mut Bench) -> Result<Vec<Row>> {

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::{
     Bench, SMALL,
-    cold_start::{EMPTY, FUNCTIONS},
+    cold_start::{EMPTY, FUNCTIONS, POKE},
 };
 use crate::{
     environment::{Environment, temporary_file},
@@ -25,7 +25,7 @@ pub(crate) async fn measure(bench: &mut Bench) -> Result<Vec<Row>> {
     bench.load(SMALL).await?;
     let environment = &bench.environment;
     let ids = ontology::ids(environment, SMALL.0, 1_000).await?;
-    let empty = after(environment, EMPTY, &[http_event("GET", "/", None)?]).await?;
+    let empty = after(environment, EMPTY, &[], &[http_event("GET", "/", None)?]).await?;
     let gets: Vec<Bytes> =
         ids.iter().map(|id| http_event("GET", &format!("/api/v1/object-types/{id}"), None)).collect::<Result<_>>()?;
     let query = |id: &String| {
@@ -33,10 +33,17 @@ pub(crate) async fn measure(bench: &mut Bench) -> Result<Vec<Row>> {
         http_event("POST", "/graphql", Some(&json!({"query": query, "variables": {"id": id}})))
     };
     let queries: Vec<Bytes> = ids.iter().map(query).collect::<Result<_>>()?;
+    let call = |id: &String| {
+        http_event("POST", "/openfoundry.oms.v1.ObjectTypeService/GetObjectType", Some(&json!({"id": id})))
+    };
+    let calls: Vec<Bytes> = ids.iter().map(call).collect::<Result<_>>()?;
     let mut rows = Vec::new();
-    for (name, events) in [("rest", &gets), ("graphql", &queries)] {
+    let streaming = [("RESPONSE_STREAMING", "false")];
+    for (name, more, events) in
+        [("rest", POKE.as_slice(), &gets), ("graphql", &POKE, &queries), ("rpc", &streaming, &calls)]
+    {
         let row = format!("memory of {name} after {REQUESTS} requests");
-        rows.push(Row::plain(row, "MB", after(environment, name, events).await?, empty));
+        rows.push(Row::plain(row, "MB", after(environment, name, more, events).await?, empty));
     }
     let empty = zipped(environment, EMPTY)?;
     for (name, _) in FUNCTIONS {
@@ -46,10 +53,10 @@ pub(crate) async fn measure(bench: &mut Bench) -> Result<Vec<Row>> {
 }
 
 /// Megabytes after the requests.
-async fn after(environment: &Environment, program: &str, events: &[Bytes]) -> Result<f64> {
-    let mut function = Function::start(environment, program, SMALL.0, &[]).await?;
+async fn after(environment: &Environment, program: &str, more: &[(&str, &str)], events: &[Bytes]) -> Result<f64> {
+    let mut function = Function::start(environment, program, SMALL.0, more).await?;
     for event in events.iter().cycle().take(REQUESTS) {
-        crate::function::http_body(&function.invoke(event).await?.1)?;
+        crate::function::http_body(&function.invoke(event).await?.answer)?;
     }
     let resident = function.resident()?;
     function.stop().await?;

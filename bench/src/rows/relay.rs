@@ -131,13 +131,13 @@ pub(crate) async fn measure(bench: &mut Bench) -> Result<Vec<Row>> {
     let mut relay = Function::start(&bench.environment, "event-relay", "postgres", &settings).await?;
 
     aws.keep();
-    let (_, answer) = relay.invoke(&event).await?;
+    let answer = relay.invoke(&event).await?.answer;
     let calls = aws.take();
     ensure!(&answer[..] == br#"{"batchItemFailures":[]}"#, "not all was relayed: {}", String::from_utf8_lossy(&answer));
     let puts = operations(&calls).get("PutEvents").copied().unwrap_or_default();
     ensure!(puts == RECORDS.div_ceil(10), "the bus was called {puts} times: {:?}", operations(&calls));
 
-    let mut relayed = async || Ok(relay.invoke(&event).await?.0.as_secs_f64() * 1e3);
+    let mut relayed = async || Ok(relay.invoke(&event).await?.took.as_secs_f64() * 1e3);
     let rounds = bench.rounds(30, 10);
     let pairs = alternate(rounds, &mut relayed, async || {
         let started = Instant::now();

@@ -54,16 +54,19 @@ enum Question {
     FirstPage,
     /// Far down the list.
     DeepPage,
-    /// A type by its name, completed.
+    /// A type by its whole name.
     Name,
+    /// A type by its name with two letters swapped.
+    Misspelt,
     /// Two words that are in one type of two hundred.
     Words,
 }
 
-const QUESTIONS: [(&str, Question); 4] = [
+const QUESTIONS: [(&str, Question); 5] = [
     ("list page", Question::FirstPage),
     ("deep page", Question::DeepPage),
     ("search, a name", Question::Name),
+    ("search, a misspelt name", Question::Misspelt),
     ("search, two words", Question::Words),
 ];
 
@@ -80,6 +83,13 @@ impl Side {
             Question::DeepPage => vec![format!("{page}&cursor={}", self.deep_cursor().await?)],
             Question::Name => (0..100)
                 .map(|number| format!("/api/v1/search?kind=object_type&q={}", self.name(number * self.types / 100)))
+                .collect(),
+            Question::Misspelt => (0..20)
+                .map(|number| {
+                    let mut name: Vec<char> = self.name(number * self.types / 20).chars().collect();
+                    name.swap(2, 3);
+                    format!("/api/v1/search?kind=object_type&q={}", name.into_iter().collect::<String>())
+                })
                 .collect(),
             Question::Words => ["customer+sales", "sensor+energy", "invoice+finance", "route+service"]
                 .map(|words| format!("/api/v1/search?kind=object_type&q={words}"))

@@ -13,7 +13,7 @@ use oms_core::{
     config::{EventConfig, PostgresConfig, RedisConfig, Source},
 };
 
-use crate::{ClientIp, Edge, EdgeConfig, iam, poke, telemetry};
+use crate::{ClientIp, Edge, EdgeConfig, iam, poke, request::InvocationId, telemetry};
 
 /// What an HTTP function is told; `own` is what only this function needs to know.
 #[derive(Debug)]
@@ -63,13 +63,13 @@ pub async fn run<C>(
     let answered = answered?;
     let answer = service_fn(async |request: Request| {
         // As a task: what wakes the future that the runtime blocks on goes through the kernel each time.
-        tokio::spawn(router.clone().oneshot(with_client_ip(request))).await?.map_err(Error::from)
+        tokio::spawn(router.clone().oneshot(with_invocation(request))).await?.map_err(Error::from)
     });
     // When the answer is out, all of a streamed one too, so that no client waits for it; and before the runtime asks for more,
     // since the environment is frozen then, and its metrics and spans with it.
     let account = ThenLayer::new(async |sent: Result<(), Error>| {
-        telemetry.flush().await;
         answered.note();
+        telemetry.flush().await;
         sent
     });
     if streaming {
@@ -79,8 +79,12 @@ pub async fn run<C>(
     }
 }
 
-/// API Gateway knows the client's address; there is no socket to ask.
-fn with_client_ip(mut request: Request) -> Request {
+/// What Lambda calls this invocation, and the client's address, which API Gateway knows; there is no socket to ask.
+fn with_invocation(mut request: Request) -> Request {
+    if let Some(context) = request.lambda_context_ref() {
+        let id = InvocationId(context.request_id.clone());
+        request.extensions_mut().insert(id);
+    }
     let source = match request.request_context_ref() {
         Some(RequestContext::ApiGatewayV2(context)) => context.http.source_ip.as_deref(),
         Some(RequestContext::ApiGatewayV1(context)) => context.identity.source_ip.as_deref(),

@@ -1,7 +1,7 @@
 //! Pokes the publisher beside the answer, so that no client waits for SQS: an internal extension of the function.
 //!
-//! Lambda freezes an environment once the runtime and every extension have asked for what comes next. The runtime asks right
-//! after the answer; this extension asks when the poke is sent. However much an invocation wrote, it pokes once; a poke that
+//! Lambda freezes an environment once the runtime and every extension have asked for what comes next. The runtime asks when
+//! the answer is out and what was measured is written; this extension asks when the poke is sent. However much an invocation wrote, it pokes once; a poke that
 //! is lost is made good by the publisher's schedule.
 
 use std::{sync::Arc, time::Duration};
@@ -31,7 +31,7 @@ pub(crate) fn queue(source: &Source) -> Option<String> {
     source.text("POKE_QUEUE_URL")
 }
 
-/// Tells the extension that an answer is made.
+/// Tells the extension that an answer is out.
 #[derive(Debug, Clone)]
 pub(crate) struct Answered(Option<mpsc::UnboundedSender<()>>);
 

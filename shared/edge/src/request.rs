@@ -47,6 +47,13 @@ pub struct ClientIp(
     pub IpAddr,
 );
 
+/// What Lambda calls an invocation, so that its own lines are found by those of the request: a request extension.
+#[derive(Debug, Clone)]
+pub struct InvocationId(
+    /// The id of the request to Lambda.
+    pub String,
+);
+
 /// What an answer has to say to the log line that its status and route don't tell: a response extension.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Outcome {
@@ -164,6 +171,7 @@ pub(crate) async fn track(
         content_type: request.headers().get(header::CONTENT_TYPE).cloned(),
         caller: OnceLock::new(),
     }));
+    let invocation = request.extensions_mut().remove::<InvocationId>();
     request.extensions_mut().insert(info.clone());
 
     let mut response = next.run(request).instrument(span.clone()).await;
@@ -198,6 +206,7 @@ pub(crate) async fn track(
         actor,
         correlation_id = info.correlation_id(),
         trace_id,
+        requestId = invocation.map(|InvocationId(id)| id),
         operation = outcome.operation,
         code = failure.as_ref().map(|error| error.code().as_str()).or(outcome.code.as_deref()),
         "request"

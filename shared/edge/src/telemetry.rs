@@ -92,12 +92,16 @@ pub fn init(config: &TelemetryConfig) -> TelemetryGuard {
     TelemetryGuard { spans: provider, metrics, _lines: lines }
 }
 
-/// Writes lines on a thread of its own, as many at once as wait: each by itself, under a lock, would hold up whoever logs. When
-/// too many wait, whoever logs waits too: none is dropped.
+/// How many lines may wait to be written before whoever logs waits too.
+const WAITING_LINES: usize = 4_096;
+
+/// Writes lines on a thread of its own, as many at once as wait: each by itself, under a lock, would hold up whoever logs. What
+/// waits is lost with a process that is killed, and nothing else.
 fn writer() -> (BoxMakeWriter, Option<WorkerGuard>) {
     let Ok(stdout) = io::stdout().as_fd().try_clone_to_owned() else { return (BoxMakeWriter::new(io::stdout), None) };
     let lines = BufWriter::with_capacity(64 * 1_024, File::from(stdout));
-    let (writer, guard) = NonBlockingBuilder::default().lossy(false).thread_name("log").finish(lines);
+    let (writer, guard) =
+        NonBlockingBuilder::default().lossy(false).buffered_lines_limit(WAITING_LINES).thread_name("log").finish(lines);
     (BoxMakeWriter::new(writer), Some(guard))
 }
 

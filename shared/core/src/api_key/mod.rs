@@ -104,7 +104,7 @@ impl ApiKeys {
         let Some((name, roles, expires_at)) = draft else {
             return Err(Error::internal("a key without faults is missing"));
         };
-        let secret = new_secret();
+        let secret = new_secret()?;
         let key =
             repository::insert(&self.db, context, ApiKeyId::new().0, &name, &hash(&secret), &roles, expires_at).await?;
         Ok((key, Secret::new(secret)))
@@ -169,8 +169,9 @@ fn hash(secret: &str) -> Vec<u8> {
     Sha256::digest(secret).to_vec()
 }
 
-/// 256 bits from the operating system's generator, by way of version 4 UUIDs of 122 random bits each.
-fn new_secret() -> String {
-    let bytes: Vec<u8> = (0..3).flat_map(|_| Uuid::new_v4().into_bytes()).collect();
-    format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(Sha256::digest(bytes)))
+/// 256 bits from the operating system's generator.
+fn new_secret() -> Result<String> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).map_err(Error::internal)?;
+    Ok(format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(bytes)))
 }

@@ -165,7 +165,7 @@ pub(crate) fn walk(columns: &Columns, tenant: &TenantId, step: &WalkStep<'_>) ->
 /// Begins with the documents that are found. Each is made once: MATERIALIZED.
 fn found(columns: &Columns) -> QueryBuilder<Postgres> {
     let mut sql = QueryBuilder::new("WITH found AS MATERIALIZED (SELECT ");
-    sql.push(columns.document).push("::text AS document FROM ").push(columns.from);
+    sql.push(columns.document).push(" AS document FROM ").push(columns.from);
     sql
 }
 

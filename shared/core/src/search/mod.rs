@@ -75,7 +75,8 @@ impl Search {
         Self { db, cache }
     }
 
-    /// The best results first: an exact name, then full text by weight, and what is spelled alike where there is room.
+    /// The best results first: an exact name, then full text by weight. What is spelled alike fills up the answer where nothing has
+    /// exactly that name.
     pub async fn search(&self, context: &Context, query: SearchQuery<'_>) -> Result<Vec<Hit>> {
         if query.kind != Some(Kind::LinkType) {
             context.require(Permission::ObjectTypeRead)?;

@@ -373,6 +373,18 @@ impl std::io::Write for Lines {
 }
 
 #[tokio::test]
+async fn the_line_of_an_invocation_has_its_id() {
+    let (lines, _) = observed(async |router| {
+        let invocation = crate::request::InvocationId("8476a536".to_owned());
+        send(&router, http::Request::get("/open").extension(invocation), Body::empty()).await;
+        get_(&router, "/open", &[]).await;
+    })
+    .await;
+    let ids: Vec<_> = lines.iter().map(|line| line["requestId"].as_str()).collect();
+    assert_eq!(ids, [Some("8476a536"), None]);
+}
+
+#[tokio::test]
 async fn a_request_leaves_one_line_with_who_what_and_how_it_ended() {
     let bearer = format!("Bearer {}", token(json!({ "tenant": "acme" })));
     let (lines, _) = observed(async |router| {

@@ -6,13 +6,39 @@ use crate::{
     entity::Filter,
     error::Error,
     fixture::{
-        at, caller, caller_of, code, created, deleted, key, link, object, patched, reference, referring, refusal,
-        registry, with,
+        at, caller, caller_of, code, created, deleted, key, link, linked, object, patched, reference, referring,
+        refusal, registry, with,
     },
 };
 
 async fn count(oms: &crate::Registry) -> i64 {
     oms.object_types.count(&caller(), &Filter::default()).await.unwrap()
+}
+
+#[sqlx::test(migrator = "crate::postgres::MIGRATOR")]
+async fn the_document_that_is_read_is_the_one_that_was_written(pool: PgPool) {
+    let oms = registry(&pool);
+    let rest = json!({"description": "Who buys", "tags": ["sales", "한"], "metadata": {"limit": 1.50, "notes": null}});
+    created(&oms, with(object("Customer"), rest)).await;
+    created(&oms, referring("Order", "buyer", "Customer", false)).await;
+    let mut places = link("Places", "Customer", "Order");
+    places["properties"] = json!([reference("agent", "Customer", false)]);
+    linked(&oms, places).await;
+    let documents: Vec<(Value, Value)> = sqlx::query_as(
+        "SELECT (SELECT document FROM object_type_as_text(t))::jsonb, v.snapshot
+        FROM object_types t JOIN type_versions v ON v.entity_id = t.id
+        UNION ALL
+        SELECT (SELECT document FROM link_type_as_text(t, s.name, g.name))::jsonb, v.snapshot
+        FROM link_types t JOIN type_versions v ON v.entity_id = t.id
+        JOIN object_types s ON s.id = t.source_object_type_id JOIN object_types g ON g.id = t.target_object_type_id",
+    )
+    .fetch_all(&pool)
+    .await
+    .unwrap();
+    assert_eq!(documents.len(), 3);
+    for (read, written) in documents {
+        assert_eq!(read, written);
+    }
 }
 
 #[sqlx::test(migrator = "crate::postgres::MIGRATOR")]

@@ -135,7 +135,7 @@ impl Requests {
         format!(
             "local headers = {{\n{headers}}}\nlocal paths = {{\n{paths}}}\nlocal body = {body}\nlocal n = 0\nlocal gets = {{}}\n\
              local first = os.time() * 1000000\n\
-             function init(args)\n  wrk.init(args)\n  if body then return end\n\
+             function init()\n  if body then return end\n\
              \x20 for i, path in ipairs(paths) do gets[i] = wrk.format(\"GET\", path, headers) end\nend\n\
              function request()\n  n = n + 1\n\
              \x20 if not body then return gets[(n - 1) % #gets + 1] end\n\
